@@ -1,0 +1,133 @@
+"""`sercli corpus`: list the corpora, write one as a table, check one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from sercli.cli import output
+
+if TYPE_CHECKING:
+    from sercli.corpora.check import Report
+
+SHOWN_PATHS = 3  # per finding in the report for people; JSON holds them all
+
+
+@click.group()
+def corpus() -> None:
+    """List, tabulate and check speech corpora."""
+
+
+@corpus.command("list")
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+def list_(form: str) -> None:
+    """List the corpora sercli can read: size, labels, licence, how to get them."""
+    from sercli.corpora import CORPORA
+
+    if form == "json":
+        import json
+
+        keys = ("name", "title", "language", "utterances", "speakers", "hours", "labels", "licence", "how_to_get")
+        rows = [{key: getattr(entry, key) for key in keys} for entry in CORPORA.values()]
+        output.result(json.dumps(rows, ensure_ascii=False, indent=2))
+        return
+    head = ["NAME", "LANGUAGE", "UTTERANCES", "SPEAKERS", "HOURS", "LABELS", "LICENCE", "HOW TO GET IT"]
+    rows_ = [
+        [
+            entry.name,
+            entry.language,
+            str(entry.utterances),
+            str(entry.speakers),
+            f"{entry.hours:.2f}",
+            " ".join(entry.labels),
+            entry.licence,
+            entry.how_to_get,
+        ]
+        for entry in CORPORA.values()
+    ]
+    output.result(_columns([head, *rows_]))
+    output.note("Your own data: `folder` (a folder per class), or a .csv or .jsonl table.")
+
+
+@corpus.command()
+@click.argument("name")
+@click.option("--root", type=click.Path(path_type=Path), help="The corpus's own folder.")
+@click.option("--labels", default="native", show_default=True, help="`native`, or a label set such as `seven`.")
+@click.option("--format", "form", type=click.Choice(["csv", "jsonl"]), default="csv", help="On stdout.  [default: csv]")
+@click.option("--output", "file", type=click.Path(path_type=Path), help="Write here (.csv or .jsonl), not to stdout.")
+def table(name: str, root: Path | None, labels: str, form: str, file: Path | None) -> None:
+    """Write the utterances of corpus NAME (or `folder`, or a table) as one table."""
+    import io
+
+    from sercli.corpora import read_corpus
+    from sercli.corpora.table import dump_table, write_table
+    from sercli.labels import relabel
+
+    found = read_corpus(name, root)
+    kept = relabel(found, labels)
+    if file is None:
+        text = io.StringIO()
+        dump_table(kept, text, f".{form}")
+        output.result(text.getvalue().removesuffix("\n"))
+    else:
+        write_table(kept, file)
+    left_out = len(found) - len(kept)
+    output.note(
+        f"{len(kept)} utterances"
+        + (f", {left_out} left out that have no place in label set {labels}" if left_out else "")
+        + (f", written to {file}" if file else "")
+    )
+
+
+@corpus.command()
+@click.argument("name")
+@click.option("--root", type=click.Path(path_type=Path), help="The corpus's own folder.")
+@click.option("--protocol", default="", help="Also check the splits of this protocol, such as `ravdess-emobox6`.")
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.pass_context
+def check(ctx: click.Context, name: str, root: Path | None, protocol: str, form: str) -> None:
+    """Check corpus NAME (or `folder`, or a table): files, duplicates, speakers, labels, clipped or silent audio.
+
+    Exit code 1 if something is missing, unreadable or on two sides of a split; 0 if there are only warnings.
+    """
+    from tqdm import tqdm
+
+    from sercli.corpora import read_corpus
+    from sercli.corpora.check import check as examine
+
+    utterances = read_corpus(name, root)
+    with tqdm(total=len(utterances), unit="file", desc=f"checking {name}", disable=None, leave=False) as bar:
+        report = examine(name, utterances, root, protocol, bar.update)
+    if form == "json":
+        import json
+
+        output.result(json.dumps(report.to_dict(), ensure_ascii=False, indent=2))
+    else:
+        output.result(_report(report))
+    ctx.exit(1 if report.errors else 0)
+
+
+def _report(report: Report) -> str:
+    hours = report.seconds / 3600
+    lines = [
+        f"{report.corpus}: {report.utterances} utterances, {report.speakers} speakers, {hours:.2f} hours",
+        "labels: " + (", ".join(f"{label} {count}" for label, count in report.labels.items()) or "none"),
+    ]
+    for finding in report.findings:
+        lines.append(f"{finding.severity}: {finding.kind}: {finding.message}")
+        lines += [f"    {path}" for path in finding.paths[:SHOWN_PATHS]]
+        more = len(finding.paths) - SHOWN_PATHS
+        if more > 0:
+            lines.append(f"    and {more} more (--format json lists them)")
+    warnings = len(report.findings) - report.errors
+    lines.append(f"errors: {report.errors}, warnings: {warnings}" if report.findings else "clean")
+    return "\n".join(lines)
+
+
+def _columns(rows: list[list[str]]) -> str:
+    widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )

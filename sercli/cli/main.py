@@ -1,0 +1,111 @@
+"""The `sercli` command: finds the verb, runs it, turns every ending into an exit code.
+
+Only click and the standard library may be imported here, and command modules import their engines
+inside the function: `sercli --help`, `--version` and TAB completion stay as fast as click itself.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+import click
+
+from sercli.cli import output
+from sercli.errors import ExitCode, SercliError
+
+COMMANDS = {
+    "predict": "Label speech files, folders or standard input.",
+    "train": "Train a model from a recipe.",
+    "export": "Turn a trained checkpoint into a student bundle (ONNX, int8).",
+    "corpus": "List, tabulate and check speech corpora.",
+}
+"""Verb to one-line help. The module is `sercli.cli.VERB`, the command its attribute `VERB`."""
+
+
+class ReaderGone(Exception):
+    """Whoever read our output (`| head`) has what it wants."""
+
+
+class LazyGroup(click.Group):
+    """A click group that imports a command's module only when that command runs."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Name the verbs in the order a newcomer needs them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the module of one verb."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(f"sercli.cli.{cmd_name}"), cmd_name)
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the verb; a closed pipe must not reach click, which would call it a failure."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as problem:
+            raise ReaderGone from problem
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the verbs' help from COMMANDS, so that --help imports none of them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+def _print_version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        from sercli import __version__
+
+        output.result(f"sercli {__version__}")
+        ctx.exit()
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Print the version."
+)
+def cli() -> None:
+    """Speech emotion recognition that runs anywhere.
+
+    Results go to standard output, everything else to standard error. Exit codes: 0 done, 1 failed,
+    2 wrong usage, 3 finished but some inputs failed, 130 interrupted.
+    """
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code; never raises, unless SERCLI_DEBUG=1."""
+    try:
+        code = cli.main(list(arguments), prog_name="sercli", standalone_mode=False)  # an exit code, or None
+        return int(code) if isinstance(code, int) else ExitCode.DONE
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    except click.ClickException as problem:
+        problem.show()
+        return problem.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        output.note("interrupted")
+        return ExitCode.INTERRUPTED
+    except ReaderGone:
+        # Point stdout at nothing, or the interpreter complains when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.DONE
+    except SercliError as problem:
+        if os.environ.get("SERCLI_DEBUG"):
+            raise
+        output.error(str(problem))
+        return problem.exit_code
+    except Exception as problem:
+        if os.environ.get("SERCLI_DEBUG"):
+            raise
+        output.error(f"{type(problem).__name__}: {problem} (SERCLI_DEBUG=1 shows where)")
+        return ExitCode.FAILED
+
+
+def main() -> None:
+    """Entry point of the `sercli` script."""
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,37 @@
+"""A user's own data as a folder per class: `root/happy/anything.wav`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sercli.corpora.corpus import audio_files
+from sercli.corpora.table import Utterance
+from sercli.errors import CorpusError
+from sercli.labels import normalise
+
+NAME = "folder"
+DEPTH_IN_CLASS = 8  # folders below a class folder; enough for any tree, and an end for a looping link
+
+
+def read(root: Path) -> list[Utterance]:
+    """Read every audio file below the class folders; the folder's name is the emotion, its parent's the corpus.
+
+    Who speaks is not known, so the utterances can be labelled, listed and checked, but not split.
+
+    Raises:
+        CorpusError: no class folder with audio, or audio that lies outside the class folders.
+    """
+    loose = next(audio_files(root, depth=0), None)
+    if loose is not None:
+        raise CorpusError(f"{loose}: lies outside a class folder; move it into {root}/CLASS/ or write a table")
+    utterances = []
+    for folder in sorted(root.iterdir()):
+        if folder.is_dir() and not folder.name.startswith("."):
+            emotion = normalise(folder.name) or folder.name.lower()
+            utterances += [
+                Utterance(path=str(file), corpus=root.name, emotion=emotion)
+                for file in audio_files(folder, DEPTH_IN_CLASS)
+            ]
+    if not utterances:
+        raise CorpusError(f"{root}: no audio in class folders; lay files out as {root}/happy/NAME.wav")
+    return utterances

@@ -1,0 +1,188 @@
+"""Speaker-disjoint splits: published folds by name, held-out speakers, and the refusal of anything that leaks.
+
+A fold names whole speakers for test and development; everyone else trains. There is no random split over
+utterances here, and no way to make one: a speaker heard in training makes a test figure worthless.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sercli.corpora.table import Utterance
+from sercli.errors import CorpusError, LeakError, UsageError
+from sercli.labels import nearest
+
+FOLDS = Path(__file__).parent / "folds"
+"""One JSON file per published protocol."""
+HOLDOUTS = Path(__file__).parent / "holdouts"
+"""One JSON file per set of development speakers over several corpora."""
+
+Speaker = tuple[str, str]
+"""(corpus, speaker): the same number in two corpora is two people."""
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One round of a protocol; the speakers it does not name train."""
+
+    name: str
+    test_speakers: tuple[str, ...]
+    dev_speakers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A published way to measure on one corpus."""
+
+    name: str
+    corpus: str
+    label_set: str
+    """Name in labels.LABEL_SETS."""
+    source: str
+    """Who published the test folds."""
+    folds: tuple[Fold, ...]
+    dev_rule: str = ""
+    """How the development speakers were chosen."""
+
+
+@dataclass(frozen=True)
+class Holdout:
+    """Development speakers per corpus for a model that trains on everything else and is tested elsewhere."""
+
+    name: str
+    source: str
+    dev_speakers: dict[str, tuple[str, ...]]
+    """Corpus to speakers; a corpus with none is training material only."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Utterances per side; no speaker on two sides."""
+
+    train: list[Utterance]
+    dev: list[Utterance]
+    test: list[Utterance]
+
+
+def protocols() -> list[str]:
+    """Return the names of the protocols, sorted."""
+    return _names(FOLDS)
+
+
+def holdouts() -> list[str]:
+    """Return the names of the sets of development speakers, sorted."""
+    return _names(HOLDOUTS)
+
+
+def protocol(name: str) -> Protocol:
+    """Read a protocol.
+
+    Raises:
+        UsageError: there is no protocol of that name.
+    """
+    data = _data(FOLDS, name, "protocol")
+    folds = tuple(Fold(fold["name"], tuple(fold["test"]), tuple(fold["dev"])) for fold in data["folds"])
+    return Protocol(name, data["corpus"], data["label_set"], data["source"], folds, data["dev_rule"])
+
+
+def named_holdout(name: str = "release") -> Holdout:
+    """Read a set of development speakers; `release` is the one the bundled students are trained with.
+
+    Raises:
+        UsageError: there is no such set.
+    """
+    data = _data(HOLDOUTS, name, "holdout")
+    return Holdout(name, data["source"], {corpus: tuple(speakers) for corpus, speakers in data["dev"].items()})
+
+
+def split(utterances: Iterable[Utterance], fold: Fold) -> Split:
+    """Part the utterances of one corpus by a fold.
+
+    Raises:
+        CorpusError: an utterance without a speaker, a speaker of the fold without utterances, several corpora.
+        LeakError: the fold names a speaker twice.
+    """
+    utterances = list(utterances)
+    corpora = sorted({utterance.corpus for utterance in utterances})
+    if len(corpora) > 1:
+        raise CorpusError(f"fold {fold.name} is of one corpus, not of {', '.join(corpora)}; split each by itself")
+    both = sorted(set(fold.test_speakers) & set(fold.dev_speakers))
+    if both:
+        raise LeakError(f"fold {fold.name} has {', '.join(both)} in test and development; name each speaker once")
+    corpus = corpora[0] if corpora else ""
+    dev = {(corpus, speaker) for speaker in fold.dev_speakers}
+    test = {(corpus, speaker) for speaker in fold.test_speakers}
+    return _part(utterances, dev, test, f"fold {fold.name}")
+
+
+def holdout(utterances: Iterable[Utterance], dev_speakers: Mapping[str, Iterable[str]]) -> Split:
+    """Hold out development speakers per corpus; the test side stays empty.
+
+    Args:
+        utterances: of any number of corpora; corpora that dev_speakers does not name train
+        dev_speakers: corpus to its development speakers; corpora without utterances are passed over
+
+    Raises:
+        CorpusError: an utterance without a speaker, or a development speaker without utterances.
+    """
+    utterances = list(utterances)
+    present = {utterance.corpus for utterance in utterances}
+    dev = {(corpus, name) for corpus, names in dev_speakers.items() if corpus in present for name in names}
+    return _part(utterances, dev, set(), "the holdout")
+
+
+def check_disjoint(split: Split) -> None:
+    """Refuse a split that leaks.
+
+    Raises:
+        LeakError: a speaker stands on two sides; names them.
+        CorpusError: an utterance has no speaker, so nobody can tell.
+    """
+    sides = {side: _speakers(getattr(split, side)) for side in ("train", "dev", "test")}
+    for one, other in (("train", "test"), ("train", "dev"), ("dev", "test")):
+        shared = sorted(sides[one] & sides[other])
+        if shared:
+            names = ", ".join("/".join(filter(None, speaker)) for speaker in shared)
+            raise LeakError(f"speakers on both the {one} and the {other} side: {names}; put each on one side only")
+
+
+def _part(utterances: list[Utterance], dev: set[Speaker], test: set[Speaker], what: str) -> Split:
+    missing = sorted((dev | test) - _speakers(utterances))
+    if missing:
+        names = ", ".join("/".join(filter(None, speaker)) for speaker in missing)
+        raise CorpusError(f"{what} names speakers without utterances: {names}; complete the corpus or drop them")
+    sides: dict[str, list[Utterance]] = {"train": [], "dev": [], "test": []}
+    for utterance in utterances:
+        speaker = (utterance.corpus, utterance.speaker)
+        sides["test" if speaker in test else "dev" if speaker in dev else "train"].append(utterance)
+    parts = Split(**sides)
+    check_disjoint(parts)
+    return parts
+
+
+def _speakers(utterances: Iterable[Utterance]) -> set[Speaker]:
+    speakers = set()
+    for utterance in utterances:
+        if not utterance.speaker:
+            raise CorpusError(
+                f'{utterance.path}: speaker unknown, cannot be split; fill the column "speaker" of a table'
+                " (`sercli corpus table` writes one)"
+            )
+        speakers.add((utterance.corpus, utterance.speaker))
+    return speakers
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(file.stem for file in folder.glob("*.json"))
+
+
+def _data(folder: Path, name: str, kind: str) -> dict[str, Any]:
+    known = _names(folder)
+    if name not in known:
+        raise UsageError(f'unknown {kind} "{name}"{nearest(name, known)}; choose one of {", ".join(known)}')
+    data: dict[str, Any] = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+    return data

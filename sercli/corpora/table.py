@@ -1,0 +1,249 @@
+"""The one table: an utterance record, read from and written to CSV or JSONL.
+
+Corpora, splits, batch results and evaluation all speak in these records. On disk an unknown number is an
+empty cell (CSV) or null (JSONL), in memory NaN.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import IO, Any
+
+from sercli.errors import CorpusError, OutputError, UsageError
+from sercli.labels import nearest
+
+SUFFIXES = (".csv", ".jsonl")
+GENDERS = {"": "", "f": "f", "female": "f", "w": "f", "m": "m", "male": "m"}
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """One stretch of speech and what is known of it."""
+
+    path: str
+    """Audio file; as given in memory, relative to the table's folder on disk where it lies below it."""
+    start: float = 0.0
+    """Seconds from the beginning of the file."""
+    end: float = math.nan
+    """Seconds from the beginning of the file; NaN: to the end of the file."""
+    corpus: str = ""
+    """Name of the corpus; speakers are told apart by (corpus, speaker)."""
+    speaker: str = ""
+    """The corpus's own name of the speaker; empty if unknown, and then the utterance cannot be split."""
+    gender: str = ""
+    """`f`, `m` or empty."""
+    session: str = ""
+    """Recording session or dialogue, where the corpus has them."""
+    text: str = ""
+    """What is said."""
+    emotion: str = ""
+    """The corpus's native label as an English lower-case word; empty if unlabelled."""
+    arousal: float = math.nan
+    """On the corpus's own scale; NaN if unknown."""
+    valence: float = math.nan
+    """On the corpus's own scale; NaN if unknown."""
+    dominance: float = math.nan
+    """On the corpus's own scale; NaN if unknown."""
+    weight: float = 1.0
+    """Weight in training; not negative."""
+    votes: str = ""
+    """JSON object label -> votes; empty if unknown."""
+
+
+COLUMNS: tuple[str, ...] = tuple(field.name for field in fields(Utterance))
+NUMBERS = ("start", "end", "arousal", "valence", "dominance", "weight")
+
+
+def is_table(name: str | os.PathLike[str]) -> bool:
+    """Whether a name ends as a table does (.csv or .jsonl)."""
+    return str(name).lower().endswith(SUFFIXES)
+
+
+def read_table(path: str | os.PathLike[str]) -> list[Utterance]:
+    """Read a table of utterances.
+
+    Args:
+        path: `.csv` (comma, header line, UTF-8) or `.jsonl` (one object a line); only the column `path` is required
+
+    Returns:
+        the rows in file order; relative paths are resolved against the table's folder
+
+    Raises:
+        CorpusError: the file cannot be read, a column is missing or unknown, a value is malformed; names file and row.
+        UsageError: the file is neither .csv nor .jsonl.
+    """
+    table = Path(path)
+    _check_suffix(table)
+    folder = table.absolute().parent
+    try:
+        with table.open(encoding="utf-8-sig", newline="") as file:
+            rows = _csv_rows(table, file) if table.suffix.lower() == ".csv" else _jsonl_rows(table, file)
+            return [_utterance(row, folder, f"{table}, row {number}") for number, row in rows]
+    except FileNotFoundError as problem:
+        raise CorpusError(f"{table}: no such table; give the path of a .csv or .jsonl file") from problem
+    except UnicodeDecodeError as problem:
+        raise CorpusError(f"{table}: not UTF-8 text; save the table as UTF-8") from problem
+    except csv.Error as problem:
+        raise CorpusError(f"{table}: not a CSV file ({problem}); save the table as comma-separated UTF-8") from problem
+    except OSError as problem:
+        raise CorpusError(f"{table}: cannot be read ({problem.strerror}); check the path and its rights") from problem
+
+
+def write_table(utterances: Iterable[Utterance], path: str | os.PathLike[str]) -> None:
+    """Write a table by its suffix, under a temporary name first, so that an interrupted run leaves no half table.
+
+    Audio files below the table's folder are written relative to it, so the folder can be moved; others absolute.
+
+    Raises:
+        OutputError: the table cannot be written.
+        UsageError: the name ends neither in .csv nor in .jsonl.
+    """
+    table = Path(path)
+    _check_suffix(table)
+    temporary = table.with_name(f".{table.name}.{os.getpid()}.part")
+    try:
+        with temporary.open("w", encoding="utf-8", newline="") as file:
+            dump_table(utterances, file, table.suffix.lower(), table.absolute().parent)
+        temporary.replace(table)
+    except OSError as problem:
+        raise OutputError(f"{table}: cannot be written ({problem.strerror}); choose another --output") from problem
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def dump_table(
+    utterances: Iterable[Utterance], file: IO[str], suffix: str = ".csv", folder: Path | None = None
+) -> None:
+    """Write a table to an open text file, with paths relative to `folder` where they lie below it."""
+    rows = (_row(utterance, folder) for utterance in utterances)
+    if suffix == ".csv":
+        plain = csv.writer(file, lineterminator="\n")
+        quoted = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
+        plain.writerow(COLUMNS)
+        for row in rows:
+            cells = [_cell(row[column]) for column in COLUMNS]
+            # the plain writer leaves a lone carriage return unquoted, and every reader takes it for a line's end
+            (quoted if any("\r" in str(cell) for cell in cells) else plain).writerow(cells)
+    else:
+        for row in rows:
+            values = {column: None if _unknown(value) else value for column, value in row.items()}
+            file.write(json.dumps(values, ensure_ascii=False) + "\n")
+
+
+def _check_suffix(table: Path) -> None:
+    if not is_table(table.name):
+        raise UsageError(f"{table}: a table is a .csv or .jsonl file; change the file's ending")
+
+
+def _csv_rows(table: Path, file: IO[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    reader = csv.DictReader(file, strict=True)
+    _check_columns(reader.fieldnames or (), f"{table}")
+    for row in reader:
+        if None in row or None in row.values():
+            amount = "more" if None in row else "fewer"
+            raise CorpusError(
+                f"{table}, row {reader.line_num}: {amount} cells than the header has; quote cells that contain commas"
+            )
+        yield reader.line_num, row
+
+
+def _jsonl_rows(table: Path, file: IO[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    for number, line in enumerate(file, start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as problem:
+            raise CorpusError(f"{table}, row {number}: not JSON ({problem}); write one object a line") from problem
+        if not isinstance(row, dict):
+            raise CorpusError(f"{table}, row {number}: not a JSON object; write one object a line")
+        _check_columns(row, f"{table}, row {number}")
+        yield number, row
+
+
+def _check_columns(names: Iterable[str], where: str) -> None:
+    names = list(names)
+    if "path" not in names:
+        raise CorpusError(f'{where}: column "path" is missing; the columns are {", ".join(COLUMNS)}')
+    for name in names:
+        if name not in COLUMNS:
+            hint = nearest(str(name), COLUMNS)
+            raise CorpusError(f'{where}: unknown column "{name}"{hint}; the columns are {", ".join(COLUMNS)}')
+
+
+def _utterance(row: Mapping[str, Any], folder: Path, where: str) -> Utterance:
+    values: dict[str, Any] = {}
+    for column, cell in row.items():
+        if cell is None or (cell == "" and column in NUMBERS):
+            continue
+        values[column] = _number(cell, where, column) if column in NUMBERS else _text(cell, where, column)
+    path = values.get("path", "")
+    if not path:
+        raise CorpusError(f'{where}: column "path" is empty; give the audio file')
+    if "://" not in path:
+        values["path"] = str(folder / path)  # an absolute path stays as it is
+    utterance = Utterance(**values)
+    if utterance.start < 0 or math.isnan(utterance.start):
+        raise CorpusError(f'{where}: column "start" is {utterance.start:g}; seconds from 0')
+    if utterance.end <= utterance.start:
+        raise CorpusError(f'{where}: column "end" ({utterance.end:g}) is not after "start" ({utterance.start:g})')
+    if not utterance.weight >= 0:
+        raise CorpusError(f'{where}: column "weight" is {utterance.weight:g}; use 0 or more')
+    return utterance
+
+
+def _number(cell: object, where: str, column: str) -> float:
+    try:
+        value = float(cell)  # type: ignore[arg-type]
+    except (TypeError, ValueError) as problem:
+        hint = "use a number, or leave it empty if unknown"
+        raise CorpusError(f'{where}: column "{column}" is {json.dumps(cell)}, not a number; {hint}') from problem
+    if math.isinf(value):
+        raise CorpusError(f'{where}: column "{column}" is infinite; leave it empty if unknown')
+    return math.nan if math.isnan(value) else value  # one NaN object, so that equal records compare equal
+
+
+def _text(cell: object, where: str, column: str) -> str:
+    if column == "votes" and isinstance(cell, dict):
+        return json.dumps(cell, ensure_ascii=False)
+    text = cell if isinstance(cell, str) else str(cell)
+    if column == "gender":
+        gender = GENDERS.get(text.strip().lower())
+        if gender is None:
+            raise CorpusError(f'{where}: column "gender" is "{text}"; use f, m or leave it empty')
+        return gender
+    if column == "votes" and text:
+        try:
+            votes = json.loads(text)
+        except ValueError:
+            votes = None
+        if not isinstance(votes, dict):
+            raise CorpusError(
+                f'{where}: column "votes" is not a JSON object; write {{"label": votes}} or leave it empty'
+            )
+    return text
+
+
+def _row(utterance: Utterance, folder: Path | None) -> dict[str, Any]:
+    row = {column: getattr(utterance, column) for column in COLUMNS}
+    if "://" not in utterance.path:
+        path = Path(utterance.path).absolute()
+        below = folder is not None and path.is_relative_to(folder)
+        row["path"] = str(path.relative_to(folder)) if folder is not None and below else str(path)
+    return row
+
+
+def _unknown(value: object) -> bool:
+    return isinstance(value, float) and math.isnan(value)
+
+
+def _cell(value: object) -> object:
+    if _unknown(value):
+        return ""
+    return repr(value).removesuffix(".0") if isinstance(value, float) else value

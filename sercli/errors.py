@@ -1,0 +1,83 @@
+"""Every error sercli raises on purpose, and the exit code each one ends the command line with.
+
+    SercliError                  exit 1
+    ├── UsageError               exit 2   an option, argument or combination of them is wrong
+    │   ├── RecipeError          exit 2   a recipe has an unknown key or a bad value
+    │   ├── LabelError           exit 2   labels that cannot be mapped to the set asked for
+    │   └── ModelNotFoundError   exit 2   no student of that name or in that folder
+    ├── AudioError               exit 1   one input cannot be read as audio (an error row in a batch)
+    ├── BundleError              exit 1   a student bundle is incomplete, altered or of another format
+    ├── CorpusError              exit 1   a corpus or table is missing or malformed
+    │   └── LeakError            exit 1   a speaker stands on two sides of a split
+    ├── OutputError              exit 1   results cannot be written (disk full, read-only, would overwrite)
+    └── MissingExtraError        exit 1   the command needs an extra that is not installed
+
+A message is one line: what is wrong, with which file or key, and the next step.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """How a sercli command ends; the README repeats this table and a test holds both together."""
+
+    DONE = 0
+    """Everything asked for was done."""
+    FAILED = 1
+    """The command failed."""
+    USAGE = 2
+    """Wrong usage or configuration; nothing was started."""
+    PARTIAL = 3
+    """The command finished, but some inputs failed."""
+    INTERRUPTED = 130
+    """Interrupted with Ctrl-C; what was written is valid and can be resumed."""
+
+
+class SercliError(Exception):
+    """Base of every error sercli raises on purpose."""
+
+    exit_code = ExitCode.FAILED
+
+
+class UsageError(SercliError):
+    """An option, an argument or a combination of them is wrong."""
+
+    exit_code = ExitCode.USAGE
+
+
+class RecipeError(UsageError):
+    """A recipe has an unknown key or a bad value."""
+
+
+class LabelError(UsageError):
+    """Labels that cannot be mapped to the label set asked for."""
+
+
+class ModelNotFoundError(UsageError):
+    """No student of that name, or no bundle in that folder."""
+
+
+class AudioError(SercliError):
+    """One input cannot be read as audio."""
+
+
+class BundleError(SercliError):
+    """A student bundle is incomplete, altered or of another format."""
+
+
+class CorpusError(SercliError):
+    """A corpus or an utterance table is missing or malformed."""
+
+
+class LeakError(CorpusError):
+    """A speaker stands on two sides of a split."""
+
+
+class OutputError(SercliError):
+    """Results cannot be written."""
+
+
+class MissingExtraError(SercliError):
+    """The command needs an extra that is not installed."""

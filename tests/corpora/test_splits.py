@@ -1,0 +1,175 @@
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sercli.corpora import CORPORA, read_corpus
+from sercli.corpora.splits import (
+    Fold,
+    Protocol,
+    Split,
+    check_disjoint,
+    holdout,
+    holdouts,
+    named_holdout,
+    protocol,
+    protocols,
+    split,
+)
+from sercli.corpora.table import Utterance
+from sercli.errors import CorpusError, LeakError, UsageError
+from sercli.labels import LABEL_SETS, SEVEN, relabel
+
+ACTORS = tuple(f"{actor:02d}" for actor in range(1, 25))
+EMODB_WOMEN = ("08", "09", "13", "14", "16")
+EMODB_MEN = ("03", "10", "11", "12", "15")
+
+
+def people(corpus: str, speakers: tuple[str, ...], each: int = 2) -> list[Utterance]:
+    return [
+        Utterance(f"/{corpus}/{speaker}-{take}.wav", corpus=corpus, speaker=speaker, emotion="happy")
+        for speaker in speakers
+        for take in range(each)
+    ]
+
+
+def test_names() -> None:
+    assert protocols() == ["emodb-loso", "ravdess-5fold", "ravdess-emobox6"]
+    assert holdouts() == ["release"]
+
+
+@pytest.mark.parametrize("name", ["emodb-loso", "ravdess-5fold", "ravdess-emobox6"])
+def test_protocols_are_sound(name: str) -> None:
+    found = protocol(name)
+    speakers = ACTORS if found.corpus == "ravdess" else tuple(sorted(EMODB_WOMEN + EMODB_MEN))
+    assert isinstance(found, Protocol)
+    assert found.name == name
+    assert found.corpus in CORPORA
+    assert set(LABEL_SETS[found.label_set]) == set(CORPORA[found.corpus].labels)
+    assert found.source
+    assert found.dev_rule
+    assert len({fold.name for fold in found.folds}) == len(found.folds)
+    tested = [speaker for fold in found.folds for speaker in fold.test_speakers]
+    assert sorted(tested) == list(speakers), "every speaker is tested exactly once"
+    for fold in found.folds:
+        assert not set(fold.test_speakers) & set(fold.dev_speakers)
+        parts = split(people(found.corpus, speakers), fold)
+        assert {u.speaker for u in parts.test} == set(fold.test_speakers)
+        assert {u.speaker for u in parts.dev} == set(fold.dev_speakers)
+        assert len(parts.train) + len(parts.dev) + len(parts.test) == 2 * len(speakers)
+
+
+def test_emobox_folds_as_published_and_dev_rule_followed() -> None:
+    folds = protocol("ravdess-emobox6").folds
+    assert [fold.test_speakers for fold in folds] == [
+        ("01", "11", "20", "21"),
+        ("04", "10", "12", "14"),
+        ("08", "09", "19", "23"),
+        ("03", "05", "07", "24"),
+        ("02", "15", "16", "18"),
+        ("06", "13", "17", "22"),
+    ]
+    for number, fold in enumerate(folds):
+        order = [actor for actor in ACTORS[4 * number :] + ACTORS[: 4 * number] if actor not in fold.test_speakers]
+        men = [actor for actor in order if int(actor) % 2][:2]
+        women = [actor for actor in order if int(actor) % 2 == 0][:2]
+        assert fold.dev_speakers == tuple(sorted(men + women))
+
+
+def test_reslstm_folds_as_published() -> None:
+    assert [(fold.test_speakers, fold.dev_speakers) for fold in protocol("ravdess-5fold").folds] == [
+        (("02", "05", "14", "15", "16"), ("03", "06")),
+        (("03", "06", "07", "13", "18"), ("10", "11")),
+        (("10", "11", "12", "19", "20"), ("08", "17")),
+        (("08", "17", "21", "23", "24"), ("01", "14")),
+        (("01", "04", "09", "22"), ("02", "05")),
+    ]
+
+
+def test_emodb_dev_rule_followed() -> None:
+    everyone = sorted(EMODB_WOMEN + EMODB_MEN)
+    for index, fold in enumerate(protocol("emodb-loso").folds):
+        assert fold.test_speakers == (everyone[index],)
+        after = everyone[index + 1 :] + everyone[:index]
+        pair = [next(s for s in after if s in EMODB_WOMEN), next(s for s in after if s in EMODB_MEN)]
+        assert fold.dev_speakers == tuple(sorted(pair))
+
+
+def test_unknown_names() -> None:
+    with pytest.raises(UsageError, match=r'unknown protocol "ravdess-emobox" \(did you mean "ravdess-emobox6"\?\)'):
+        protocol("ravdess-emobox")
+    with pytest.raises(UsageError, match='unknown holdout "x"; choose one of release'):
+        named_holdout("x")
+    with pytest.raises(UsageError, match="unknown protocol"):
+        protocol("../holdouts/release")
+
+
+def test_a_leaking_split_is_refused() -> None:
+    one, two = people("mine", ("anna", "ben"), each=1)
+    for leaking in (Split([one, two], [], [one]), Split([one], [one], [two]), Split([two], [one], [one])):
+        with pytest.raises(LeakError, match=r"speakers on both the .* side: mine/anna; put each on one side only"):
+            check_disjoint(leaking)
+    check_disjoint(Split([one], [], [two]))
+
+
+def test_the_same_speaker_name_in_two_corpora_is_two_people() -> None:
+    (one,) = people("ravdess", ("01",), each=1)
+    check_disjoint(Split([one], [], [replace(one, corpus="aesdd")]))
+
+
+def test_a_fold_that_names_a_speaker_twice_is_refused() -> None:
+    with pytest.raises(LeakError, match="fold 1 has b in test and development"):
+        split(people("mine", ("a", "b")), Fold("1", ("b",), ("b",)))
+
+
+def test_no_speaker_no_split() -> None:
+    utterances = [*people("mine", ("a", "b")), Utterance("/x.wav", corpus="mine")]
+    with pytest.raises(CorpusError, match=r"/x\.wav: speaker unknown, cannot be split"):
+        split(utterances, Fold("1", ("a",), ()))
+
+
+def test_incomplete_or_mixed_corpus_is_refused() -> None:
+    with pytest.raises(CorpusError, match="fold 1 names speakers without utterances: mine/c"):
+        split(people("mine", ("a", "b")), Fold("1", ("a",), ("c",)))
+    with pytest.raises(CorpusError, match="fold 1 is of one corpus, not of mine, yours"):
+        split(people("mine", ("a",)) + people("yours", ("a",)), Fold("1", ("a",), ()))
+
+
+def test_holdout_over_corpora() -> None:
+    utterances = people("one", ("a", "b")) + people("two", ("a", "b")) + people("three", ("a",))
+    parts = holdout(utterances, {"one": ("a",), "two": ("b",), "three": (), "absent": ("z",)})
+    assert {(u.corpus, u.speaker) for u in parts.dev} == {("one", "a"), ("two", "b")}
+    assert {(u.corpus, u.speaker) for u in parts.train} == {("one", "b"), ("two", "a"), ("three", "a")}
+    assert parts.test == []
+    with pytest.raises(CorpusError, match="the holdout names speakers without utterances: one/z"):
+        holdout(utterances, {"one": ("z",)})
+
+
+def test_release_names_known_corpora() -> None:
+    release = named_holdout()
+    assert set(release.dev_speakers) == set(CORPORA)
+    assert release.dev_speakers["tess"] == ()
+    assert release.source
+
+
+@pytest.mark.parametrize("name", ["emodb-loso", "ravdess-5fold", "ravdess-emobox6"])
+def test_real_folds_train_and_select_on_every_class(data_root: Path, name: str) -> None:
+    found = protocol(name)
+    utterances = relabel(read_corpus(found.corpus, data_root / found.corpus), found.label_set)
+    tested = 0
+    for fold in found.folds:
+        parts = split(utterances, fold)
+        tested += len(parts.test)
+        for side in (parts.train, parts.dev):
+            assert {u.emotion for u in side} == set(LABEL_SETS[found.label_set])
+        genders = {u.speaker: u.gender for u in parts.dev}
+        assert Counter(genders.values())["f"] == Counter(genders.values())["m"]
+    assert tested == len(utterances) == CORPORA[found.corpus].utterances
+
+
+def test_real_release_split(data_root: Path) -> None:
+    utterances = [u for name in CORPORA for u in read_corpus(name, data_root / name)]
+    parts = holdout(relabel(utterances, "seven"), named_holdout().dev_speakers)
+    assert (len(parts.train), len(parts.dev), len(parts.test)) == (8256, 1523, 0)
+    assert {u.emotion for u in parts.dev} == set(SEVEN)
