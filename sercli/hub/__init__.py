@@ -1,0 +1,1 @@
+"""The zoo: where students are found."""

@@ -1,0 +1,1 @@
+"""Torch-free inference: student bundles, windows, batch labelling, writers."""

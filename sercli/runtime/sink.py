@@ -1,0 +1,115 @@
+"""Where results go: a file or standard output, written through at once, valid whenever the run ends."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import stat
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from sercli.errors import OutputError
+
+
+class Sink:
+    """Writes text straight to a file descriptor, so that what a user sees in the file is what is done.
+
+    Args:
+        descriptor: open for writing; None writes to a standard output that is not a real file (tests)
+        name: for messages
+        size: bytes that are already in it and stay
+    """
+
+    def __init__(self, descriptor: int | None, name: str, size: int = 0) -> None:
+        self.descriptor = descriptor
+        self.name = name
+        self.size = size
+        self._cuttable = descriptor is not None and name != "standard output"
+        self._cuttable = self._cuttable and stat.S_ISREG(os.fstat(descriptor or 0).st_mode)
+
+    def write(self, text: str) -> None:
+        """Write all of a text, or nothing of it.
+
+        Raises:
+            OutputError: the disk is full, or another fault of the system
+            BrokenPipeError: the reader has gone
+        """
+        # surrogateescape: a path of bytes that are no UTF-8 is written as those bytes again
+        data = text.encode("utf-8", "surrogateescape")
+        if self.descriptor is None:
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+            return
+        rest = memoryview(data)
+        try:
+            while len(rest):
+                rest = rest[os.write(self.descriptor, rest) :]
+        except BrokenPipeError:
+            raise
+        except OSError as problem:
+            self.cut()
+            raise OutputError(f"{self.name}: {write_fault(problem)}") from None
+        self.size += len(data)
+
+    def cut(self) -> None:
+        """Take back what was written of a row that was not finished."""
+        if self._cuttable and self.descriptor is not None:
+            with suppress(OSError):
+                os.ftruncate(self.descriptor, self.size)
+                os.lseek(self.descriptor, self.size, os.SEEK_SET)
+
+
+def write_fault(problem: OSError) -> str:
+    """Say why writing failed and what to do."""
+    if problem.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "the disk is full; free some space, then go on (an --output can be continued with --resume)"
+    return f"cannot write ({problem.strerror}); choose another --output"
+
+
+@contextmanager
+def standard_output() -> Iterator[Sink]:
+    """Write results to standard output."""
+    try:
+        sys.stdout.flush()
+        descriptor: int | None = sys.stdout.fileno()
+    except (io.UnsupportedOperation, AttributeError):
+        descriptor = None
+    yield Sink(descriptor, "standard output")
+
+
+@contextmanager
+def output_file(path: Path, *, overwrite: bool = False, keep: int | None = None) -> Iterator[Sink]:
+    """Write results to a file.
+
+    Args:
+        path: a new file; pipes and devices are written to as they are
+        overwrite: an existing file is emptied
+        keep: an existing file is continued after so many bytes, the rest is cut off
+
+    Raises:
+        OutputError: it exists and may not be touched, or cannot be written
+    """
+    flags = os.O_WRONLY | os.O_CREAT
+    special = path.exists() and not path.is_file()
+    if not special:
+        flags |= 0 if keep is not None else os.O_TRUNC if overwrite else os.O_EXCL
+    try:
+        descriptor = os.open(path, flags, 0o666)
+    except FileExistsError:
+        raise OutputError(f"{path}: already exists; use --overwrite, --resume or another --output") from None
+    except FileNotFoundError:
+        raise OutputError(f"{path}: its folder does not exist; create it first") from None
+    except IsADirectoryError:
+        raise OutputError(f"{path}: is a folder; name a file in it") from None
+    except OSError as problem:
+        raise OutputError(f"{path}: {write_fault(problem)}") from None
+    try:
+        sink = Sink(descriptor, str(path), keep or 0)
+        if keep is not None:
+            sink.cut()
+        yield sink
+    finally:
+        os.close(descriptor)
