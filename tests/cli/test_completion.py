@@ -24,7 +24,7 @@ def test_committed_completion_is_current(name: str) -> None:
 @pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
 def test_bash_completes_verbs(tmp_path: Path) -> None:
     command = tmp_path / "sercli"
-    command.write_text(f"#!/bin/sh\nexec {sys.executable} -m sercli \"$@\"\n")
+    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m sercli "$@"\n')
     command.chmod(0o755)
     script = f"""
         PATH={tmp_path}:$PATH

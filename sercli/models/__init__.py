@@ -1,0 +1,1 @@
+"""Torch models: the log-mel front end and the students."""

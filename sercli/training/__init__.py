@@ -1,0 +1,1 @@
+"""Recipes, data, the trainer, calibration and export."""

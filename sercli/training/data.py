@@ -1,0 +1,187 @@
+"""Clips as training items, balanced length-grouped sampling, padding into batches."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+
+from sercli.corpora.table import Utterance
+from sercli.training.recipe import AugmentPart
+from sercli.training.store import FULL_SCALE, SAMPLE_RATE, AudioStore
+
+MIN_SAMPLES = SAMPLE_RATE // 4  # clips are never cut below 0.25 s
+SPEED_STEPS = 100  # speeds are multiples of 1/100, so that the resampler keeps a small ratio
+
+
+class Clips(Dataset[dict[str, Any]]):
+    """Utterances with their audio, cut, shifted and re-timed at random when training.
+
+    Args:
+        utterances: in the order of the store
+        store: their audio
+        labels: label set, which gives class numbers
+        augment: what to do to clips; None for evaluation
+        weights: loss weight per utterance, shape (clips,)
+    """
+
+    def __init__(
+        self,
+        utterances: Sequence[Utterance],
+        store: AudioStore,
+        labels: Sequence[str],
+        augment: AugmentPart | None = None,
+        weights: npt.NDArray[np.float64] | None = None,
+    ) -> None:
+        self.store = store
+        self.augment = augment
+        self.targets = [labels.index(utterance.emotion) for utterance in utterances]
+        self.weights = np.ones(len(utterances)) if weights is None else weights
+        # A corpus that never shows a class says nothing about it: its clips do not compete with that class.
+        present: dict[str, npt.NDArray[np.bool_]] = {}
+        for utterance, target in zip(utterances, self.targets, strict=True):
+            present.setdefault(utterance.corpus, np.zeros(len(labels), dtype=bool))[target] = True
+        self.known = [present[utterance.corpus] for utterance in utterances]
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """One clip: waveform int16 (samples,), label, loss weight, classes its corpus has."""
+        waveform: npt.NDArray[Any] = self.store[index]
+        if self.augment is not None:
+            waveform = _cut(waveform, self.augment)
+        return {
+            "waveform": waveform,
+            "label": self.targets[index],
+            "weight": self.weights[index],
+            "known": self.known[index],
+        }
+
+
+def collate(items: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
+    """Pad clips with zeros on the right into one batch.
+
+    Returns:
+        `waveform` float32 (batch, samples), `lengths` (batch,), `labels` (batch,), `weights` (batch,),
+        `known` bool (batch, classes)
+    """
+    lengths = [len(item["waveform"]) for item in items]
+    # Never narrower than a clip may be cut: the front end needs a few whole windows, however short the recordings.
+    waveform = np.zeros((len(items), max(*lengths, MIN_SAMPLES)), dtype=np.float32)
+    for row, item in zip(waveform, items, strict=True):
+        row[: len(item["waveform"])] = item["waveform"]
+    return {
+        "waveform": torch.from_numpy(waveform / FULL_SCALE),
+        "lengths": torch.tensor(lengths),
+        "labels": torch.tensor([item["label"] for item in items]),
+        "weights": torch.tensor([item["weight"] for item in items], dtype=torch.float32),
+        "known": torch.from_numpy(np.stack([item["known"] for item in items])),
+    }
+
+
+def class_weights(utterances: Sequence[Utterance], power: float) -> npt.NDArray[np.float64]:
+    """Weight utterances so that the classes of each corpus count alike.
+
+    Args:
+        utterances: the training material, each with its own weight
+        power: 0 leaves class frequencies, 1 makes classes equal within a corpus
+
+    Returns:
+        weights that sum, within a corpus, to what its utterances' own weights sum to, shape (utterances,)
+    """
+    own = np.array([utterance.weight for utterance in utterances], dtype=np.float64)
+    cells: dict[tuple[str, str], float] = defaultdict(float)
+    for utterance in utterances:
+        cells[utterance.corpus, utterance.emotion] += utterance.weight
+    # a class whose every utterance weighs nothing is never drawn
+    raw = np.array([item.weight * (cells[item.corpus, item.emotion] or 1.0) ** -power for item in utterances])
+    for corpus in {utterance.corpus for utterance in utterances}:
+        members = np.array([utterance.corpus == corpus for utterance in utterances])
+        if raw[members].any():
+            raw[members] *= own[members].sum() / raw[members].sum()
+    return raw
+
+
+class BalancedLengthSampler(Sampler[int]):
+    """Draw every utterance as often as its weight says, in batches of similar length.
+
+    An utterance of weight 2.3 comes twice an epoch, and a third time in 30 % of the epochs, so that little of the
+    material is missed by chance, as drawing with replacement would.
+
+    Args:
+        weights: expected draws per epoch, shape (clips,)
+        lengths: clip lengths in samples, shape (clips,)
+        batch: utterances a batch
+        seed: of the order
+    """
+
+    GROUP_BATCHES = 16  # sort by length inside groups of so many batches: little padding, still random
+
+    def __init__(self, weights: npt.NDArray[np.float64], lengths: npt.NDArray[np.int64], batch: int, seed: int) -> None:
+        self.weights = weights
+        self.lengths = lengths
+        self.batch = batch
+        self.seed = seed
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        drawn = max(1, round(float(self.weights.sum())))
+        # A last batch of one clip has no batch statistics.
+        return drawn - 1 if drawn > 1 and drawn % self.batch == 1 else drawn
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch's order; a resumed run draws what an uninterrupted one would have drawn."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        random = np.random.default_rng((self.seed, self.epoch))
+        repeats = np.floor(self.weights + random.random(len(self.weights))).astype(int)
+        drawn = np.repeat(np.arange(len(self.weights)), repeats)
+        random.shuffle(drawn)
+        missing = len(self) - len(drawn)
+        if missing > 0:
+            share = self.weights / self.weights.sum()
+            drawn = np.concatenate([drawn, random.choice(len(self.weights), missing, p=share)])
+        drawn = drawn[: len(self)]
+        group = self.GROUP_BATCHES * self.batch
+        batches: list[npt.NDArray[np.int64]] = []
+        for start in range(0, len(drawn), group):
+            part = drawn[start : start + group]
+            part = part[np.argsort(self.lengths[part], kind="stable")]
+            batches.extend(part[i : i + self.batch] for i in range(0, len(part), self.batch))
+        tail = batches.pop() if len(batches[-1]) < self.batch else None
+        random.shuffle(batches)
+        for members in [*batches, *([] if tail is None else [tail])]:
+            yield from (int(index) for index in members)
+
+
+def _uniform(low: float, high: float) -> float:
+    # torch's generator, not numpy's: the loader seeds it differently in every worker and epoch
+    return low + (high - low) * float(torch.rand(()))
+
+
+def _cut(waveform: npt.NDArray[np.int16], augment: AugmentPart) -> npt.NDArray[np.int16] | npt.NDArray[np.float32]:
+    spare = max(len(waveform) - MIN_SAMPLES, 0)
+    head = min(int(_uniform(0.0, augment.trim_seconds) * SAMPLE_RATE), spare // 2)
+    tail = min(int(_uniform(0.0, augment.trim_seconds) * SAMPLE_RATE), spare // 2)
+    waveform = waveform[head : len(waveform) - tail]
+    longest = int(augment.max_seconds * SAMPLE_RATE)
+    if len(waveform) > longest:
+        start = int(_uniform(0.0, len(waveform) - longest))
+        waveform = waveform[start : start + longest]
+    if augment.speed > 0 and _uniform(0.0, 1.0) < augment.speed_probability:
+        import soxr
+
+        speed = round(_uniform(1.0 - augment.speed, 1.0 + augment.speed) * SPEED_STEPS)
+        resampled: npt.NDArray[np.float32] = soxr.resample(
+            waveform.astype(np.float32), float(speed), float(SPEED_STEPS), quality="MQ"
+        )
+        return resampled
+    return waveform

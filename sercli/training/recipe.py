@@ -1,0 +1,311 @@
+"""Recipes: one YAML file describes one training run, checked down to the last key before anything starts.
+
+Precedence: command line (`optim.epochs=20`), file, default. Values are parsed as YAML scalars, never evaluated.
+The resolved recipe is written beside the weights.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from types import UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from sercli.errors import RecipeError
+
+Part = TypeVar("Part")
+
+BALANCES = ("sampler", "loss", "none")
+
+
+def _demand(fulfilled: bool, key: str, wish: str, value: object) -> None:
+    if not fulfilled:
+        raise RecipeError(f"{key}: must be {wish}, not {value!r}")
+
+
+@dataclass(frozen=True)
+class Source:
+    """One corpus of the training material."""
+
+    name: str = ""
+    """a name of `sercli corpus list`, `folder`, or the path of a CSV or JSONL table"""
+    root: str = ""
+    """the corpus's own folder; empty = a folder of that name under --data or $SERCLI_DATA"""
+    weight: float = 1.0
+    """how often its utterances are drawn, relative to their number"""
+
+    def __post_init__(self) -> None:
+        _demand(self.weight > 0, "corpus.sources.weight", "above 0 (leave a corpus out to ignore it)", self.weight)
+
+
+@dataclass(frozen=True)
+class CorpusPart:
+    """What is learned from."""
+
+    labels: str = "seven"
+    """label set: seven, ravdess8, emodb7 ..."""
+    sources: tuple[Source, ...] = ()
+    """corpora that are read and put together"""
+
+
+@dataclass(frozen=True)
+class SplitPart:
+    """Who is trained on, who selects, who tests: by speaker, always."""
+
+    protocol: str = ""
+    """a published protocol, for example `ravdess-emobox6`: train and test every fold"""
+    holdout: str = ""
+    """instead: a named set of development speakers, nothing held out for test; `release` for the bundled students"""
+    dev_speakers: Mapping[str, Any] = field(default_factory=dict)
+    """instead: your own development speakers, corpus name to list; they select the epoch and calibrate the scores"""
+    train_on_dev: bool = False
+    """train on the development speakers too, for a schedule that is fixed beforehand: nobody selects, the last epoch
+    is kept, and the result cannot be calibrated, so not exported"""
+
+
+@dataclass(frozen=True)
+class StudentPart:
+    """The network."""
+
+    size: str = "micro"
+    """nano, micro or small"""
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    """single sizes that differ from the named one"""
+
+
+@dataclass(frozen=True)
+class AugmentPart:
+    """What is done to clips in training; zero switches an entry off."""
+
+    max_seconds: float = 5.0
+    """longer clips are cut at random, new every epoch"""
+    trim_seconds: float = 0.3
+    """time shift: up to this much is cut off at either end"""
+    speed: float = 0.0
+    """relative change of tempo and pitch, uniform in 1 - speed to 1 + speed"""
+    speed_probability: float = 0.7
+    """share of clips whose speed changes"""
+    gain_db: float = 0.0
+    """loudness changes uniformly by up to this many dB either way"""
+    noise_probability: float = 0.0
+    """share of clips that get noise"""
+    noise_snr_db: tuple[float, float] = (5.0, 30.0)
+    """signal-to-noise ratio, uniform between these"""
+    noise_folder: str = ""
+    """folder of noise recordings; empty = synthesised white and pink noise"""
+    time_masks: int = 2
+    """SpecAugment: runs of frames set to the mean"""
+    time_width: float = 0.15
+    """longest run, as a share of the clip's frames"""
+    mel_masks: int = 2
+    """SpecAugment: runs of mel bands set to the mean"""
+    mel_width: int = 10
+    """longest run of bands"""
+    mel_shift: int = 0
+    """move the spectrum by up to this many bands either way (another vocal tract)"""
+    mixup_alpha: float = 0.0
+    """Beta(alpha, alpha) of mixup; 0 = off"""
+    mixup_probability: float = 0.5
+    """share of batches that are mixed"""
+
+    def __post_init__(self) -> None:
+        _demand(self.max_seconds >= 0.5, "augment.max_seconds", "at least 0.5", self.max_seconds)
+        _demand(0 <= self.speed <= 0.5, "augment.speed", "from 0 to 0.5", self.speed)
+        low, high = self.noise_snr_db
+        _demand(low <= high, "augment.noise_snr_db", "the lower bound first", list(self.noise_snr_db))
+
+
+@dataclass(frozen=True)
+class OptimPart:
+    """The schedule."""
+
+    epochs: int = 60
+    """at most"""
+    batch: int = 32
+    """utterances a step"""
+    lr: float = 3e-3
+    """peak learning rate"""
+    weight_decay: float = 0.01
+    """of AdamW"""
+    warmup: float = 0.1
+    """share of the steps until the peak"""
+    schedule: str = "cosine"
+    """any scheduler name of transformers"""
+    average: float = 0.0
+    """decay per step of the running mean of the weights, which is what is evaluated and kept; 0 = off"""
+    patience: int = 20
+    """epochs without a better development UA until training stops; 0 = never"""
+    balance: str = "sampler"
+    """class balancing within each corpus: sampler (draw rare classes more often), loss (weight them), none"""
+    balance_power: float = 1.0
+    """0 leaves class frequencies as they are, 1 makes them equal"""
+    clip: float = 5.0
+    """largest gradient norm"""
+    bf16: bool = False
+    """convolutions in bfloat16: about 1.3 times faster on processors and GPUs that have it, slow on others"""
+    workers: int = 0
+    """loader processes"""
+
+    def __post_init__(self) -> None:
+        _demand(self.epochs >= 1, "optim.epochs", "at least 1", self.epochs)
+        _demand(self.batch >= 2, "optim.batch", "at least 2, for batch norms", self.batch)
+        _demand(self.lr > 0, "optim.lr", "above 0", self.lr)
+        _demand(0 <= self.warmup <= 1, "optim.warmup", "a share from 0 to 1", self.warmup)
+        _demand(0 <= self.average < 1, "optim.average", "from 0 to below 1", self.average)
+        _demand(self.balance in BALANCES, "optim.balance", f"one of {', '.join(BALANCES)}", self.balance)
+
+
+@dataclass(frozen=True)
+class ExportPart:
+    """The bundle."""
+
+    window_seconds: float = 3.0
+    """window of a timeline"""
+    hop_seconds: float = 1.0
+    """distance of its starts"""
+    clip_seconds: float = 10.0
+    """files longer than this are labelled piece by piece and averaged"""
+    min_seconds: float = 0.25
+    """shorter clips are padded to this"""
+    int8: bool = True
+    """also write the quantised model"""
+    calibration_clips: int = 128
+    """development clips that set the ranges of int8"""
+
+    def __post_init__(self) -> None:
+        _demand(self.min_seconds >= 0.25, "export.min_seconds", "at least 0.25", self.min_seconds)
+        _demand(self.calibration_clips >= 1, "export.calibration_clips", "at least 1", self.calibration_clips)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A whole run."""
+
+    name: str = "student"
+    """name of the student"""
+    corpus: CorpusPart = field(default_factory=CorpusPart)
+    split: SplitPart = field(default_factory=SplitPart)
+    student: StudentPart = field(default_factory=StudentPart)
+    method: Mapping[str, Any] = field(default_factory=lambda: {"ce": {}})
+    """method name to its own arguments, for example `ce: {label_smoothing: 0.1}`"""
+    augment: AugmentPart = field(default_factory=AugmentPart)
+    optim: OptimPart = field(default_factory=OptimPart)
+    export: ExportPart = field(default_factory=ExportPart)
+    seed: int = 0
+    """seed of every random choice"""
+
+    def __post_init__(self) -> None:
+        named = bool(re.fullmatch(r"[\w.+-]*\w[\w.+-]*", self.name))
+        _demand(named, "name", "letters, digits, '.', '_', '+' and '-', since it names files", self.name)
+        _demand(0 <= self.seed < 2**32, "seed", "from 0 to 2**32 - 1", self.seed)
+
+
+def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe and apply `key.sub=value` overrides.
+
+    Raises:
+        RecipeError: the file is missing or not YAML, a key is unknown or a value of the wrong kind
+    """
+    import yaml
+
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except FileNotFoundError:
+        raise RecipeError(f"{path}: no such recipe; the shipped ones are in zoo/recipes/") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as problem:
+        reason = " ".join(str(problem).split())
+        raise RecipeError(f"{path}: not a readable YAML recipe ({reason})") from problem
+    if not isinstance(values, dict):
+        raise RecipeError(f"{path}: a recipe is a mapping of keys to values, not a {type(values).__name__}")
+    for override in overrides:
+        _apply(values, override)
+    return from_dict(Recipe, values, "")
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """The resolved recipe as YAML, every key stated."""
+    import yaml
+
+    return yaml.safe_dump(_plain(recipe), sort_keys=False, allow_unicode=True)
+
+
+def from_dict(kind: type[Part], values: Mapping[str, Any], place: str) -> Part:
+    """Build a frozen dataclass from plain values, refusing what it does not know.
+
+    Raises:
+        RecipeError: names the dotted key and the nearest known one, or the kind of value that is needed
+    """
+    hints = get_type_hints(kind)
+    for key in values:
+        if key not in hints:
+            near = get_close_matches(str(key), hints, n=1)
+            hint = f"did you mean {place}{near[0]!s}?" if near else f"known: {', '.join(hints)}"
+            raise RecipeError(f"unknown recipe key {place}{key}; {hint}")
+    return kind(**{key: _convert(hints[key], value, f"{place}{key}") for key, value in values.items()})
+
+
+def _convert(kind: Any, value: Any, place: str) -> Any:
+    origin, arguments = get_origin(kind), get_args(kind)
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        if isinstance(value, str) and kind is Source:
+            value = {"name": value}
+        if not isinstance(value, Mapping):
+            raise RecipeError(f"{place}: needs a mapping of keys to values, not {value!r}")
+        return from_dict(kind, value, f"{place}.")
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise RecipeError(f"{place}: needs a list, not {value!r}")
+        kinds = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else list(arguments)
+        if len(kinds) != len(value):
+            raise RecipeError(f"{place}: needs {len(kinds)} values, not {len(value)}")
+        return tuple(_convert(kinds[i], item, f"{place}[{i}]") for i, item in enumerate(value))
+    if origin in (Union, UnionType):
+        return None if value is None else _convert(arguments[0], value, place)
+    if origin is not None and issubclass(origin, Mapping):
+        if not isinstance(value, Mapping):
+            raise RecipeError(f"{place}: needs a mapping of keys to values, not {value!r}")
+        return dict(value)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if kind is float and isinstance(value, str):
+        # YAML 1.1 reads 3e-3 as text: it wants 3.0e-3. People write 3e-3.
+        try:
+            return float(value)
+        except ValueError:
+            pass
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise RecipeError(f"{place}: needs a value of type {kind.__name__}, not {value!r}")
+    return value
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    import yaml
+
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise RecipeError(f"override {override!r}: write it as key.sub=value, for example optim.epochs=20")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as problem:
+        raise RecipeError(f"override {override!r}: the value is not YAML") from problem
+    *parents, last = key.split(".")
+    place: Any = values
+    for parent in parents:
+        place = place.setdefault(parent, {})
+        if not isinstance(place, dict):
+            raise RecipeError(f"override {override!r}: {parent} has no keys below it")
+    place[last] = value
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {item.name: _plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
