@@ -61,7 +61,7 @@ def export(
         overwrite: replace a bundle that is there
 
     Raises:
-        UsageError: the run is missing or not finished
+        UsageError: the run is missing, not finished, or trained on its development speakers
         BundleError: torch and ONNX disagree
         CorpusError: the run's development clips are not there
         OutputError: the folder holds a bundle already, or other files, or cannot be written
@@ -75,6 +75,8 @@ def export(
     reported = [_results(path) for path in results]
     checkpoint = json.loads((run / "checkpoint.json").read_text(encoding="utf-8"))
     recipe = from_dict(Recipe, yaml.safe_load((run / "recipe.yaml").read_text(encoding="utf-8")), "")
+    if recipe.split.train_on_dev:
+        raise UsageError(f"{run}: trained on its development speakers (split.train_on_dev), so nothing can calibrate it")
     student = load_student(run, checkpoint)
     labels = checkpoint["labels"]
     dev = _development(run, read_sources(recipe, data))

@@ -230,7 +230,7 @@ def test_every_fold_of_a_protocol(
     monkeypatch.setenv("SERCLI_CACHE", str(tmp_path / "cache"))
     recipe = Path(__file__).parents[2] / "zoo" / "recipes" / "ravdess-micro.yaml"
     tiny = "{stem: 4, blocks: [[4, 2, 2]], frame_channels: 4, context: 0, attention: 4, embedding: 4}"
-    small = ["optim.epochs=1", "student.size=nano", f"student.arguments={tiny}", "optim.bf16=false"]
+    small = ["optim.epochs=1", "student.size=nano", f"student.arguments={tiny}", "split.train_on_dev=false"]
     command: list[Any] = ["train", recipe, *small, "--data", ravdess, "-o", tmp_path / "cv"]
     code, out, err = sercli(capsys, *command, "--fold", "2")
     assert code == 0, err
@@ -261,3 +261,26 @@ def test_every_fold_of_a_protocol(
     assert f"| ravdess-emobox6 | 8 | {results['ua_mean']:.1f} +- " in card
     assert "model-index:" in card
     shutil.rmtree(tmp_path / "bundle")
+
+
+def test_development_speakers_may_train_too(
+    ravdess: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SERCLI_CACHE", str(tmp_path / "cache"))
+    recipe = Path(__file__).parents[2] / "zoo" / "recipes" / "ravdess-micro.yaml"
+    tiny = "{stem: 4, blocks: [[4, 2, 2]], frame_channels: 4, context: 0, attention: 4, embedding: 4}"
+    small = ["optim.epochs=1", "student.size=nano", f"student.arguments={tiny}", "split.train_on_dev=true"]
+    arguments = ["train", recipe, *small, "--data", ravdess, "-o", tmp_path / "cv", "--fold", "1"]
+    code, _, err = sercli(capsys, *arguments)
+    assert code == 0, err
+    metrics = json.loads((tmp_path / "cv" / "fold-1" / "metrics.json").read_text())
+    assert len(metrics["material"]["train"]["ravdess"]["speakers"]) == 20
+    assert metrics["material"]["dev"] == {}
+    assert metrics["material"]["test"]["ravdess"]["speakers"] == ["01", "11", "20", "21"]
+    assert metrics["dev"] is None
+
+    # nobody is left to calibrate it with
+    code, _, err = sercli(capsys, "export", tmp_path / "cv" / "fold-1", "--data", ravdess, "-o", tmp_path / "bundle")
+    assert code == 2
+    assert "split.train_on_dev" in err
+    assert not (tmp_path / "bundle").exists()
