@@ -224,14 +224,19 @@ def ravdess(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
+def small_folds(data: Path, folder: Path, *overrides: str) -> list[Any]:
+    """The shipped RAVDESS recipe with a network of a few weights and one epoch."""
+    recipe = Path(__file__).parents[2] / "zoo" / "recipes" / "ravdess-micro.yaml"
+    tiny = "{stem: 4, blocks: [[4, 2, 2]], frame_channels: 4, context: 0, attention: 4, embedding: 4}"
+    small = ["optim.epochs=1", "optim.bf16=false", "student.size=nano", f"student.arguments={tiny}", *overrides]
+    return ["train", recipe, *small, "--data", data, "-o", folder]
+
+
 def test_every_fold_of_a_protocol(
     ravdess: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SERCLI_CACHE", str(tmp_path / "cache"))
-    recipe = Path(__file__).parents[2] / "zoo" / "recipes" / "ravdess-micro.yaml"
-    tiny = "{stem: 4, blocks: [[4, 2, 2]], frame_channels: 4, context: 0, attention: 4, embedding: 4}"
-    small = ["optim.epochs=1", "student.size=nano", f"student.arguments={tiny}", "split.train_on_dev=false"]
-    command: list[Any] = ["train", recipe, *small, "--data", ravdess, "-o", tmp_path / "cv"]
+    command = small_folds(ravdess, tmp_path / "cv", "split.train_on_dev=false")
     code, out, err = sercli(capsys, *command, "--fold", "2")
     assert code == 0, err
     assert re.fullmatch(r"ravdess-micro fold 2: UA \d+\.\d\d, WA \d+\.\d\d, 32 clips\n", out)
@@ -267,11 +272,8 @@ def test_development_speakers_may_train_too(
     ravdess: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SERCLI_CACHE", str(tmp_path / "cache"))
-    recipe = Path(__file__).parents[2] / "zoo" / "recipes" / "ravdess-micro.yaml"
-    tiny = "{stem: 4, blocks: [[4, 2, 2]], frame_channels: 4, context: 0, attention: 4, embedding: 4}"
-    small = ["optim.epochs=1", "student.size=nano", f"student.arguments={tiny}", "split.train_on_dev=true"]
-    arguments = ["train", recipe, *small, "--data", ravdess, "-o", tmp_path / "cv", "--fold", "1"]
-    code, _, err = sercli(capsys, *arguments)
+    command = small_folds(ravdess, tmp_path / "cv", "split.train_on_dev=true")
+    code, _, err = sercli(capsys, *command, "--fold", "1")
     assert code == 0, err
     metrics = json.loads((tmp_path / "cv" / "fold-1" / "metrics.json").read_text())
     assert len(metrics["material"]["train"]["ravdess"]["speakers"]) == 20
