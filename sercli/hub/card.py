@@ -30,20 +30,21 @@ ONNX graph.
 {% for name, size in metrics.bytes.items() %}| `{{ name }}` | {{ "%.2f" % (size / 1e6) }} MB |
 {% endfor %}
 ## Measured
-{% if metrics.cross_validation %}Cross-validation of the same network and recipe family, speaker-disjoint, trained on that corpus alone; development
-speakers come from the training side and choose the epoch; test speakers are looked at once. Acted speech: expect less
-on spontaneous speech and in other languages.
+{% if metrics.cross_validation %}Cross-validation of the same network and recipe family, speaker-disjoint, trained on that corpus alone; test
+speakers are looked at once. Acted speech: expect less on spontaneous speech and in other languages.
 
-| corpus, protocol | classes | UA, mean of folds | UA pooled (95 % interval over speakers) | WA, mean of folds | seed |
-|---|---|---|---|---|---|
-{% for row in metrics.cross_validation %}| {{ row.protocol }} | {{ row.labels | length }} | {{ "%.1f" % row.ua_mean }} +- {{ "%.1f" % row.ua_std }} | {{ "%.1f" % row.pooled.ua }} ({{ "%.1f" % row.pooled.ua_interval[0] }} to {{ "%.1f" % row.pooled.ua_interval[1] }}) | {{ "%.1f" % row.wa_mean }} | {{ row.seed }} |
+| corpus, protocol | classes | UA, mean of folds | UA pooled (95 % interval over speakers) | WA, mean of folds | seed | development speakers |
+|---|---|---|---|---|---|---|
+{% for row in metrics.cross_validation %}| {{ row.protocol }} | {{ row.labels | length }} | {{ "%.1f" % row.ua_mean }} +- {{ "%.1f" % row.ua_std }} | {{ "%.1f" % row.pooled.ua }} ({{ "%.1f" % row.pooled.ua_interval[0] }} to {{ "%.1f" % row.pooled.ua_interval[1] }}) | {{ "%.1f" % row.wa_mean }} | {{ row.seed }} | {{ row.development_speakers }} |
 {% endfor %}
 {% endif %}The released weights were trained on everyone but the development speakers below, so no corpus listed here can test
 them. On those development speakers, which chose the epoch and the calibration (an optimistic figure): UA
-{{ "%.1f" % metrics.development.ua }}{% for name, ua in metrics.development.ua_by_file.items() %}, `{{ name }}` {{ "%.1f" % ua }}{% endfor %}.
+{{ "%.1f" % metrics.development.ua }}{% for name, ua in metrics.development.ua_by_file.items() %}, `{{ name }}` {{ "%.1f" % ua }}{% endfor %}. By corpus:
+{% for corpus, ua in metrics.development.ua_by_corpus.items() %}{{ ", " if not loop.first }}{{ corpus }} {{ "%.1f" % ua }}{% endfor %}.
 
 Scores are calibrated with temperature {{ "%.2f" % config.temperature }}; below {{ "%.2f" % config.abstain_threshold }}
-the runtime says `uncertain`: on the development speakers such labels were more often wrong than right.
+the runtime says `uncertain`: on the development speakers, every corpus counting alike, labels with lower scores were
+more often wrong than right.
 
 ## Trained on
 | corpus | language | licence | training speakers | development speakers |

@@ -76,7 +76,7 @@ def export(
     checkpoint = json.loads((run / "checkpoint.json").read_text(encoding="utf-8"))
     recipe = from_dict(Recipe, yaml.safe_load((run / "recipe.yaml").read_text(encoding="utf-8")), "")
     if recipe.split.train_on_dev:
-        raise UsageError(f"{run}: trained on its development speakers (split.train_on_dev), so nothing can calibrate it")
+        raise UsageError(f"{run}: trained on its development speakers (split.train_on_dev): nobody can calibrate it")
     student = load_student(run, checkpoint)
     labels = checkpoint["labels"]
     dev = _development(run, read_sources(recipe, data))
@@ -225,10 +225,24 @@ def _metrics(
             "note": "these speakers selected the epoch and calibrated the scores: no test figures",
             **dev,
             "ua_by_file": dev_ua,
+            "ua_by_corpus": _ua_by_corpus(trained["dev"]),
         },
         "material": trained["material"],
         "parity_logits": parity,
         "bytes": sizes,
+    }
+
+
+def _ua_by_corpus(figures: dict[str, Any]) -> dict[str, float]:
+    """UA in percent within each corpus, over the classes it has."""
+    corpora = np.array([speaker.partition("/")[0] for speaker in figures["speaker_of"]])
+    targets, predictions = np.array(figures["targets"]), np.array(figures["predictions"])
+    classes = len(figures["recall"])
+    return {
+        str(corpus): round(
+            100.0 * unweighted_accuracy(targets[corpora == corpus], predictions[corpora == corpus], classes), 2
+        )
+        for corpus in np.unique(corpora)
     }
 
 

@@ -140,7 +140,7 @@ def train(
     if split.dev:
         logits = _logits(trainer, split.dev, labels)
         dev = _figures(logits, split.dev, labels)
-        temperature, threshold = calibrate(logits, np.array(dev["targets"]))
+        temperature, threshold = calibrate(logits, np.array(dev["targets"]), _corpus_weights(split.dev))
     test = _figures(_logits(trainer, split.test, labels), split.test, labels) if split.test else None
     students.save_weights(student, folder / "model.safetensors")
     checkpoint = {
@@ -281,6 +281,12 @@ def _figures(logits: npt.NDArray[np.float32], utterances: list[Utterance], label
         "targets": targets.tolist(),
         "speaker_of": speakers,
     }
+
+
+def _corpus_weights(utterances: list[Utterance]) -> npt.NDArray[np.float64]:
+    """Let every corpus count alike, shape (utterances,): the largest must not set the calibration alone."""
+    sizes = Counter(utterance.corpus for utterance in utterances)
+    return np.array([1.0 / sizes[utterance.corpus] for utterance in utterances])
 
 
 def _best_epoch(trainer: Trainer) -> float | None:
