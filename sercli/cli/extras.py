@@ -6,7 +6,19 @@ from importlib.util import find_spec
 
 from sercli.errors import MissingExtraError
 
-EXTRAS = {"train": ("torch", "torchaudio", "transformers", "accelerate", "onnx", "onnxscript", "jinja2", "safetensors")}
+EXTRAS = {
+    "train": (
+        "torch",
+        "torchaudio",
+        "transformers",
+        "accelerate",
+        "sklearn",
+        "onnx",
+        "onnxscript",
+        "jinja2",
+        "safetensors",
+    )
+}
 """Extra to the packages that its commands import."""
 
 

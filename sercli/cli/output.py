@@ -15,11 +15,6 @@ def error(message: str) -> None:
     note(f"sercli: error: {message}")
 
 
-def warning(message: str) -> None:
-    """Print one line about something the user should know on stderr."""
-    note(f"sercli: warning: {message}")
-
-
 def result(text: str) -> None:
     """Print a result on stdout."""
     print(text, flush=True)  # noqa: T201

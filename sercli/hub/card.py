@@ -30,8 +30,9 @@ ONNX graph.
 {% for name, size in metrics.bytes.items() %}| `{{ name }}` | {{ "%.2f" % (size / 1e6) }} MB |
 {% endfor %}
 ## Measured
-{% if metrics.cross_validation %}Cross-validation of the same network and recipe family, speaker-disjoint, trained on that corpus alone; test
-speakers are looked at once. Acted speech: expect less on spontaneous speech and in other languages.
+{% if metrics.cross_validation %}Cross-validation of the same network, speaker-disjoint, trained on that corpus alone by its own recipe, whose
+augmentation may differ from this student's (`metrics.json` has it in full); test speakers are looked at once. Acted
+speech: expect less on spontaneous speech and in other languages.
 
 | corpus, protocol | classes | UA, mean of folds | UA pooled (95 % interval over speakers) | WA, mean of folds | seed | development speakers |
 |---|---|---|---|---|---|---|

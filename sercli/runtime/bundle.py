@@ -114,11 +114,6 @@ class BundleConfig:
         return config
 
 
-def missing_files(folder: Path) -> list[str]:
-    """Name the files of a complete bundle that a folder lacks."""
-    return [name for name in BUNDLE_FILES if not (folder / name).is_file()]
-
-
 def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
 

@@ -146,7 +146,7 @@ class OptimPart:
     clip: float = 5.0
     """largest gradient norm"""
     bf16: bool = False
-    """convolutions in bfloat16: about 1.3 times faster on processors and GPUs that have it, slow on others"""
+    """convolutions in bfloat16: a little faster on hardware that has it; cost accuracy where it was tried, so off"""
     workers: int = 0
     """loader processes"""
 

@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 
+pytest.importorskip("sklearn", reason='needs the extra "train"')
+
 from sercli.training.calibrate import calibrate, negative_log_likelihood, softmax
 
 

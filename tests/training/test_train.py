@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-for package in ("torch", "torchaudio", "transformers", "accelerate", "onnx", "onnxscript", "jinja2"):
+for package in ("torch", "torchaudio", "transformers", "accelerate", "sklearn", "onnx", "onnxscript", "jinja2"):
     pytest.importorskip(package, reason='needs the extra "train"')
 
 import onnxruntime  # noqa: E402
