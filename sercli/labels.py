@@ -9,7 +9,7 @@ corpus file code -> native word -> canonical word -> label of the set asked for
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,9 @@ LABEL_SETS: dict[str, tuple[str, ...]] = {
     "emodb7": ("angry", "boredom", "disgust", "fear", "happy", "neutral", "sad"),
     "nemo6": ("angry", "fear", "happy", "neutral", "sad", "surprise"),
     "aesdd5": ("angry", "disgust", "fear", "happy", "sad"),
+    "iemocap4": ("angry", "happy", "neutral", "sad"),
+    "cremad6": ("angry", "disgust", "fear", "happy", "neutral", "sad"),
+    "msp8": ("angry", "sad", "happy", "surprise", "fear", "disgust", "contempt", "neutral"),
 }
 """Name to labels, in the order a model gives its scores in."""
 
@@ -44,7 +47,17 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "boredom": ("bored", "bor"),
     "excited": ("exc", "excitement"),
     "frustrated": ("fru", "frustration"),
-    "contempt": ("contemptuous",),
+    "contempt": ("contemptuous", "con"),
+    "amused": ("amusement",),
+    "anxious": ("anxiety",),
+    "apologetic": (),
+    "assertive": (),
+    "concerned": ("concern",),
+    "encouraging": ("encouragement",),
+    "guilt": ("guilty",),
+    "sleepy": ("sleepiness",),
+    "low": (),  # BAVED: speech with less emotion than neutral, with more
+    "high": (),
     "other": ("oth", "xxx", "unknown", "no agreement"),
 }
 """Canonical word to the other words found for it in corpora and tables."""
@@ -62,8 +75,9 @@ COLOURS: dict[str, str] = {
     "surprise": "#56B4E9",
     "calm": "#F0E442",
     "boredom": "#000000",
+    "contempt": "#882255",
 }
-"""Hex colour per label: the colour-blind-safe palette of Okabe and Ito, and a grey for neutral."""
+"""Hex colour per label: the colour-blind-safe palette of Okabe and Ito, a grey for neutral, a wine red of Tol's."""
 
 _CANONICAL = {word: label for label, words in SYNONYMS.items() for word in (label, *words)}
 
@@ -108,10 +122,18 @@ def map_label(emotion: str, label_set: str, corpus: str = "") -> str | None:
     """
     if not emotion.strip():
         return None
-    canonical = normalise(emotion)
     if label_set == NATIVE:
-        return canonical or emotion.strip().lower()
-    labels = labels_of(label_set)
+        return normalise(emotion) or emotion.strip().lower()
+    return place(emotion, labels_of(label_set), corpus)
+
+
+def place(emotion: str, labels: Sequence[str], corpus: str = "") -> str | None:
+    """Return the label among `labels` that an emotion word counts as, or None if it has no place there.
+
+    Raises:
+        LabelError: unknown word.
+    """
+    canonical = normalise(emotion)
     if canonical is None:
         where = f" of corpus {corpus}" if corpus else ""
         hint = nearest(emotion.lower(), _CANONICAL)

@@ -11,7 +11,15 @@ from sercli.cli import output
 
 if TYPE_CHECKING:
     from sercli.corpora.check import Report
+    from sercli.corpora.table import Shape
 
+FORMATS: dict[str, tuple[Shape, str]] = {
+    "csv": ("sercli", ".csv"),
+    "jsonl": ("sercli", ".jsonl"),
+    "audformat": ("audformat", ".csv"),
+    "emobox": ("emobox", ".jsonl"),
+}
+"""What `table` writes: whose columns, and the ending of the file."""
 SHOWN_PATHS = 3  # per finding in the report for people; JSON holds them all
 
 
@@ -55,24 +63,37 @@ def list_(form: str) -> None:
 @click.argument("name")
 @click.option("--root", type=click.Path(path_type=Path), help="The corpus's own folder.")
 @click.option("--labels", default="native", show_default=True, help="`native`, or a label set such as `seven`.")
-@click.option("--format", "form", type=click.Choice(["csv", "jsonl"]), default="csv", help="On stdout.  [default: csv]")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(list(FORMATS)),
+    help="[default: csv on stdout, else by the ending of --output]",
+)
 @click.option("--output", "file", type=click.Path(path_type=Path), help="Write here (.csv or .jsonl), not to stdout.")
-def table(name: str, root: Path | None, labels: str, form: str, file: Path | None) -> None:
-    """Write the utterances of corpus NAME (or `folder`, or a table) as one table."""
+def table(name: str, root: Path | None, labels: str, form: str | None, file: Path | None) -> None:
+    """Write the utterances of corpus NAME (or `folder`, or a table) as one table.
+
+    csv and jsonl are sercli's own and hold every column; audformat is for audformat and nkululeko, emobox for EmoBox.
+    A NAME that ends in .csv or .jsonl may be a table of any of these.
+    """
     import io
 
     from sercli.corpora import read_corpus
     from sercli.corpora.table import dump_table, write_table
+    from sercli.errors import UsageError
     from sercli.labels import relabel
 
+    shape, suffix = FORMATS[form or "csv"]
+    if file and form and file.suffix.lower() != suffix:
+        raise UsageError(f"{file}: --format {form} writes a {suffix} file; change one of the two")
     found = read_corpus(name, root)
     kept = relabel(found, labels)
     if file is None:
         text = io.StringIO()
-        dump_table(kept, text, f".{form}")
+        dump_table(kept, text, suffix, shape=shape)
         output.result(text.getvalue().removesuffix("\n"))
     else:
-        write_table(kept, file)
+        write_table(kept, file, shape)
     left_out = len(found) - len(kept)
     output.note(
         f"{len(kept)} utterances"

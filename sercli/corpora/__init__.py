@@ -9,7 +9,30 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from sercli.corpora import aesdd, emodb, folder, nemo, ravdess, tess
+from sercli.corpora import (
+    aesdd,
+    ased,
+    baved,
+    cafe,
+    cremad,
+    demos,
+    emodb,
+    emovdb,
+    emovo,
+    esd,
+    folder,
+    iemocap,
+    jl,
+    meld,
+    msp_improv,
+    msp_podcast,
+    nemo,
+    ravdess,
+    savee,
+    tess,
+    turev,
+    urdu,
+)
 from sercli.corpora.corpus import Corpus
 from sercli.corpora.table import Utterance, is_table, read_table
 from sercli.errors import CorpusError, UsageError
@@ -18,7 +41,11 @@ from sercli.labels import nearest
 __all__ = ["CORPORA", "Corpus", "Utterance", "read_corpus"]
 
 CORPORA: dict[str, Corpus] = {
-    corpus.name: corpus for corpus in (ravdess.CORPUS, emodb.CORPUS, nemo.CORPUS, tess.CORPUS, aesdd.CORPUS)
+    module.CORPUS.name: module.CORPUS
+    for module in (
+        *(ravdess, emodb, nemo, tess, aesdd, cremad, iemocap, msp_podcast, msp_improv, meld, esd),
+        *(emovdb, jl, savee, cafe, emovo, demos, urdu, ased, turev, baved),
+    )
 }
 """Name to corpus, in the order they are listed in."""
 
@@ -27,7 +54,8 @@ def read_corpus(name: str, root: str | os.PathLike[str] | None = None) -> list[U
     """Read a corpus into one table, sorted by path.
 
     Args:
-        name: a name in CORPORA, `folder` for a folder per class, or the path of a table (.csv, .jsonl)
+        name: a name in CORPORA, `folder` for a folder per class, or the path of a table (.csv, .jsonl):
+            one of ours, of audformat and nkululeko, or of EmoBox
         root: the corpus's own folder; not needed for a table
 
     Raises:

@@ -240,7 +240,7 @@ def _splits(utterances: Sequence[Utterance], name: str) -> tuple[list[tuple[str,
         chosen = relabel((u for u in utterances if u.corpus == wanted.corpus), wanted.label_set)
         if not chosen:
             raise UsageError(f"protocol {name} is of corpus {wanted.corpus}, and there is nothing of it here")
-        rounds = [(f"fold {fold.name}", lambda fold=fold: split(chosen, fold)) for fold in wanted.folds]  # type: ignore[misc]
+        rounds = [(f"fold {fold.name}", lambda fold=fold: split(chosen, fold, wanted.by)) for fold in wanted.folds]  # type: ignore[misc]
     for label, make in rounds:
         try:
             sides.append((label, make()))

@@ -15,7 +15,7 @@ AUDIO_SUFFIXES = frozenset(
 )
 """Endings under which a release, or a re-encoded copy of it, may carry its audio."""
 
-DEPTH = 3  # folders below the root an official release uses at most, with one for a wrapping folder
+DEPTH = 4  # folders below the root an official release uses at most, with one for a wrapping folder
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,8 @@ class Corpus:
     """What the root folder looks like, for the error message."""
     read: Callable[[Path], list[Utterance]]
     """Reads the release lying in a folder; empty list if nothing there is named as in this corpus."""
+    scale: tuple[float, float] | None = None
+    """Lowest and highest value of arousal, valence and dominance; None where the corpus has none."""
 
 
 def audio_files(root: Path, depth: int = DEPTH) -> Iterator[Path]:

@@ -21,17 +21,25 @@ FOLDS = Path(__file__).parent / "folds"
 HOLDOUTS = Path(__file__).parent / "holdouts"
 """One JSON file per set of development speakers over several corpora."""
 
+CROSS_CORPUS = "cross-corpus"
+"""The protocol that trains on one corpus and tests on the others; its folds follow from the corpora at hand."""
+
+PLURAL = {"speaker": "speakers", "session": "sessions", "corpus": "corpora"}
+"""Columns a protocol may part by."""
+
 Speaker = tuple[str, str]
 """(corpus, speaker): the same number in two corpora is two people."""
 
 
 @dataclass(frozen=True)
 class Fold:
-    """One round of a protocol; the speakers it does not name train."""
+    """One round of a protocol, in names of what the protocol parts by: speakers, official partitions or corpora."""
 
     name: str
-    test_speakers: tuple[str, ...]
-    dev_speakers: tuple[str, ...]
+    test: tuple[str, ...]
+    dev: tuple[str, ...]
+    train: tuple[str, ...] = ()
+    """Empty: everyone the fold does not name."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +55,8 @@ class Protocol:
     folds: tuple[Fold, ...]
     dev_rule: str = ""
     """How the development speakers were chosen."""
+    by: str = "speaker"
+    """Column of the table that the folds name: speaker, session (an official partition) or corpus."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +79,7 @@ class Split:
 
 
 def protocols() -> list[str]:
-    """Return the names of the protocols, sorted."""
+    """Return the names of the published protocols, sorted."""
     return _names(FOLDS)
 
 
@@ -85,8 +95,30 @@ def protocol(name: str) -> Protocol:
         UsageError: there is no protocol of that name.
     """
     data = _data(FOLDS, name, "protocol")
-    folds = tuple(Fold(fold["name"], tuple(fold["test"]), tuple(fold["dev"])) for fold in data["folds"])
-    return Protocol(name, data["corpus"], data["label_set"], data["source"], folds, data["dev_rule"])
+    folds = tuple(
+        Fold(fold["name"], tuple(fold["test"]), tuple(fold["dev"]), tuple(fold.get("train", ())))
+        for fold in data["folds"]
+    )
+    by = data.get("by", "speaker")
+    return Protocol(name, data["corpus"], data["label_set"], data["source"], folds, data["dev_rule"], by)
+
+
+def cross_corpus(corpora: Iterable[str], label_set: str) -> Protocol:
+    """Make the protocol that trains on each corpus in turn and tests on every other, over the labels both have.
+
+    Args:
+        corpora: at least two, as in the column `corpus`
+        label_set: the words their labels are put in
+
+    Raises:
+        UsageError: fewer than two corpora.
+    """
+    names = sorted(set(corpora))
+    if len(names) < 2:
+        raise UsageError(f"{CROSS_CORPUS} needs two corpora, here is {', '.join(names) or 'none'}; name another")
+    folds = tuple(Fold(name, tuple(other for other in names if other != name), (), (name,)) for name in names)
+    source = "Train on one corpus, test on each other corpus, over the labels both have."
+    return Protocol(CROSS_CORPUS, "", label_set, source, folds, "Named development speakers of the corpus.", "corpus")
 
 
 def named_holdout(name: str = "release") -> Holdout:
@@ -99,24 +131,39 @@ def named_holdout(name: str = "release") -> Holdout:
     return Holdout(name, data["source"], {corpus: tuple(speakers) for corpus, speakers in data["dev"].items()})
 
 
-def split(utterances: Iterable[Utterance], fold: Fold) -> Split:
-    """Part the utterances of one corpus by a fold.
+def split(utterances: Iterable[Utterance], fold: Fold, by: str = "speaker") -> Split:
+    """Part utterances by a fold.
+
+    Args:
+        utterances: of one corpus, unless the fold names corpora
+        fold: which names test, develop and train
+        by: column that the fold names: speaker, session or corpus
 
     Raises:
-        CorpusError: an utterance without a speaker, a speaker of the fold without utterances, several corpora.
-        LeakError: the fold names a speaker twice.
+        CorpusError: an utterance without a speaker, a name of the fold without utterances, several corpora.
+        LeakError: the fold names somebody twice, or a speaker stands on two sides.
     """
     utterances = list(utterances)
     corpora = sorted({utterance.corpus for utterance in utterances})
-    if len(corpora) > 1:
+    if by != "corpus" and len(corpora) > 1:
         raise CorpusError(f"fold {fold.name} is of one corpus, not of {', '.join(corpora)}; split each by itself")
-    both = sorted(set(fold.test_speakers) & set(fold.dev_speakers))
-    if both:
-        raise LeakError(f"fold {fold.name} has {', '.join(both)} in test and development; name each speaker once")
-    corpus = corpora[0] if corpora else ""
-    dev = {(corpus, speaker) for speaker in fold.dev_speakers}
-    test = {(corpus, speaker) for speaker in fold.test_speakers}
-    return _part(utterances, dev, test, f"fold {fold.name}")
+    named = {"test": set(fold.test), "dev": set(fold.dev), "train": set(fold.train)}
+    for one, other in (("test", "dev"), ("test", "train"), ("dev", "train")):
+        if both := sorted(named[one] & named[other]):
+            raise LeakError(f"fold {fold.name} has {', '.join(both)} in {one} and {other}; name each {by} once")
+    side_of = {name: side for side, names in named.items() for name in names}
+    sides: dict[str, list[Utterance]] = {"train": [], "dev": [], "test": []}
+    for utterance in utterances:
+        side = side_of.get(getattr(utterance, by), "" if fold.train else "train")
+        if side:
+            sides[side].append(utterance)
+    found = {getattr(utterance, by) for utterance in utterances}
+    if missing := sorted(set(side_of) - found):
+        where = "complete the corpus" if by != "corpus" else "name their corpora too"
+        raise CorpusError(f"fold {fold.name} names {PLURAL[by]} without utterances: {', '.join(missing)}; {where}")
+    parts = Split(**sides)
+    check_disjoint(parts)
+    return parts
 
 
 def holdout(utterances: Iterable[Utterance], dev_speakers: Mapping[str, Iterable[str]]) -> Split:
@@ -132,7 +179,13 @@ def holdout(utterances: Iterable[Utterance], dev_speakers: Mapping[str, Iterable
     utterances = list(utterances)
     present = {utterance.corpus for utterance in utterances}
     dev = {(corpus, name) for corpus, names in dev_speakers.items() if corpus in present for name in names}
-    return _part(utterances, dev, set(), "the holdout")
+    if missing := sorted(dev - _speakers(utterances)):
+        names = ", ".join("/".join(filter(None, speaker)) for speaker in missing)
+        raise CorpusError(f"the holdout names speakers without utterances: {names}; complete the corpus or drop them")
+    sides: tuple[list[Utterance], list[Utterance]] = [], []
+    for utterance in utterances:
+        sides[(utterance.corpus, utterance.speaker) in dev].append(utterance)
+    return Split(train=sides[False], dev=sides[True], test=[])
 
 
 def check_disjoint(split: Split) -> None:
@@ -148,20 +201,6 @@ def check_disjoint(split: Split) -> None:
         if shared:
             names = ", ".join("/".join(filter(None, speaker)) for speaker in shared)
             raise LeakError(f"speakers on both the {one} and the {other} side: {names}; put each on one side only")
-
-
-def _part(utterances: list[Utterance], dev: set[Speaker], test: set[Speaker], what: str) -> Split:
-    missing = sorted((dev | test) - _speakers(utterances))
-    if missing:
-        names = ", ".join("/".join(filter(None, speaker)) for speaker in missing)
-        raise CorpusError(f"{what} names speakers without utterances: {names}; complete the corpus or drop them")
-    sides: dict[str, list[Utterance]] = {"train": [], "dev": [], "test": []}
-    for utterance in utterances:
-        speaker = (utterance.corpus, utterance.speaker)
-        sides["test" if speaker in test else "dev" if speaker in dev else "train"].append(utterance)
-    parts = Split(**sides)
-    check_disjoint(parts)
-    return parts
 
 
 def _speakers(utterances: Iterable[Utterance]) -> set[Speaker]:

@@ -1,7 +1,8 @@
 """The one table: an utterance record, read from and written to CSV or JSONL.
 
 Corpora, splits, batch results and evaluation all speak in these records. On disk an unknown number is an
-empty cell (CSV) or null (JSONL), in memory NaN.
+empty cell (CSV) or null (JSONL), in memory NaN. Tables of two other tools are read and written as well: those of
+audformat as CSV, those of EmoBox as JSONL.
 """
 
 from __future__ import annotations
@@ -12,13 +13,19 @@ import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
+from itertools import chain
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
+from sercli.corpora import audformat, emobox
 from sercli.errors import CorpusError, OutputError, UsageError
 from sercli.labels import nearest
 
 SUFFIXES = (".csv", ".jsonl")
+Shape = Literal["sercli", "audformat", "emobox"]
+"""Whose columns a table has."""
+SHAPES: dict[Shape, tuple[str, ...]] = {"sercli": SUFFIXES, "audformat": (".csv",), "emobox": (".jsonl",)}
+"""Shape to the endings its tables have."""
 GENDERS = {"": "", "f": "f", "female": "f", "w": "f", "m": "m", "male": "m"}
 
 
@@ -66,16 +73,18 @@ def is_table(name: str | os.PathLike[str]) -> bool:
 
 
 def read_table(path: str | os.PathLike[str]) -> list[Utterance]:
-    """Read a table of utterances.
+    """Read a table of utterances: one of ours, or of audformat or EmoBox, told by its header or first object.
 
     Args:
-        path: `.csv` (comma, header line, UTF-8) or `.jsonl` (one object a line); only the column `path` is required
+        path: `.csv` (comma, header line, UTF-8) or `.jsonl` (one object a line); only the column `path` is required,
+            in its place `file` in the .csv of audformat, `key` and `wav` in the .jsonl of EmoBox
 
     Returns:
         the rows in file order; relative paths are resolved against the table's folder
 
     Raises:
         CorpusError: the file cannot be read, a column is missing or unknown, a value is malformed; names file and row.
+            In a table of another tool unknown columns are ignored.
         UsageError: the file is neither .csv nor .jsonl.
     """
     table = Path(path)
@@ -84,7 +93,7 @@ def read_table(path: str | os.PathLike[str]) -> list[Utterance]:
     try:
         with table.open(encoding="utf-8-sig", newline="") as file:
             rows = _csv_rows(table, file) if table.suffix.lower() == ".csv" else _jsonl_rows(table, file)
-            return [_utterance(row, folder, f"{table}, row {number}") for number, row in rows]
+            return [_utterance(row, folder, f"{table}, row {number}", names) for number, row, names in rows]
     except FileNotFoundError as problem:
         raise CorpusError(f"{table}: no such table; give the path of a .csv or .jsonl file") from problem
     except UnicodeDecodeError as problem:
@@ -95,21 +104,23 @@ def read_table(path: str | os.PathLike[str]) -> list[Utterance]:
         raise CorpusError(f"{table}: cannot be read ({problem.strerror}); check the path and its rights") from problem
 
 
-def write_table(utterances: Iterable[Utterance], path: str | os.PathLike[str]) -> None:
+def write_table(utterances: Iterable[Utterance], path: str | os.PathLike[str], shape: Shape = "sercli") -> None:
     """Write a table by its suffix, under a temporary name first, so that an interrupted run leaves no half table.
 
     Audio files below the table's folder are written relative to it, so the folder can be moved; others absolute.
+    Only our own shape holds every column.
 
     Raises:
         OutputError: the table cannot be written.
-        UsageError: the name ends neither in .csv nor in .jsonl.
+        CorpusError: the shape cannot say what an utterance holds.
+        UsageError: the name ends neither in .csv nor in .jsonl, or not as tables of that shape do.
     """
     table = Path(path)
-    _check_suffix(table)
+    _check_suffix(table, shape)
     temporary = table.with_name(f".{table.name}.{os.getpid()}.part")
     try:
         with temporary.open("w", encoding="utf-8", newline="") as file:
-            dump_table(utterances, file, table.suffix.lower(), table.absolute().parent)
+            dump_table(utterances, file, table.suffix.lower(), table.absolute().parent, shape)
         temporary.replace(table)
     except OSError as problem:
         raise OutputError(f"{table}: cannot be written ({problem.strerror}); choose another --output") from problem
@@ -118,42 +129,74 @@ def write_table(utterances: Iterable[Utterance], path: str | os.PathLike[str]) -
 
 
 def dump_table(
-    utterances: Iterable[Utterance], file: IO[str], suffix: str = ".csv", folder: Path | None = None
+    utterances: Iterable[Utterance],
+    file: IO[str],
+    suffix: str = ".csv",
+    folder: Path | None = None,
+    shape: Shape = "sercli",
 ) -> None:
-    """Write a table to an open text file, with paths relative to `folder` where they lie below it."""
+    """Write a table to an open text file, with paths relative to `folder` where they lie below it.
+
+    The suffix tells CSV from JSONL in our own shape only; the others have one each.
+    """
     rows = (_row(utterance, folder) for utterance in utterances)
-    if suffix == ".csv":
-        plain = csv.writer(file, lineterminator="\n")
-        quoted = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
-        plain.writerow(COLUMNS)
-        for row in rows:
-            cells = [_cell(row[column]) for column in COLUMNS]
-            # the plain writer leaves a lone carriage return unquoted, and every reader takes it for a line's end
-            (quoted if any("\r" in str(cell) for cell in cells) else plain).writerow(cells)
+    if shape == "audformat":
+        _write_csv(audformat.lines(rows), file)
+    elif shape == "emobox":
+        _write_jsonl(emobox.entries(rows), file)
+    elif suffix == ".csv":
+        _write_csv(chain([COLUMNS], ([row[column] for column in COLUMNS] for row in rows)), file)
     else:
-        for row in rows:
-            values = {column: None if _unknown(value) else value for column, value in row.items()}
-            file.write(json.dumps(values, ensure_ascii=False) + "\n")
+        _write_jsonl(rows, file)
 
 
-def _check_suffix(table: Path) -> None:
+def _write_csv(lines: Iterable[Iterable[object]], file: IO[str]) -> None:
+    plain = csv.writer(file, lineterminator="\n")
+    quoted = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    for line in lines:
+        cells = [_cell(value) for value in line]
+        # the plain writer leaves a lone carriage return unquoted, and every reader takes it for a line's end
+        (quoted if any("\r" in str(cell) for cell in cells) else plain).writerow(cells)
+
+
+def _write_jsonl(rows: Iterable[Mapping[str, Any]], file: IO[str]) -> None:
+    for row in rows:
+        values = {column: None if _unknown(value) else value for column, value in row.items()}
+        file.write(json.dumps(values, ensure_ascii=False) + "\n")
+
+
+def _check_suffix(table: Path, shape: Shape = "sercli") -> None:
     if not is_table(table.name):
         raise UsageError(f"{table}: a table is a .csv or .jsonl file; change the file's ending")
+    if not table.name.lower().endswith(SHAPES[shape]):
+        raise UsageError(f"{table}: {shape} writes {SHAPES[shape][0]} files; change the file's ending")
 
 
-def _csv_rows(table: Path, file: IO[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+Row = tuple[int, Mapping[str, Any], Mapping[str, str]]
+"""Number, values by our columns, and what the file calls those columns that it calls otherwise."""
+
+
+def _csv_rows(table: Path, file: IO[str]) -> Iterator[Row]:
     reader = csv.DictReader(file, strict=True)
-    _check_columns(reader.fieldnames or (), f"{table}")
+    foreign = audformat.recognises(reader.fieldnames or ())
+    if not foreign:
+        _check_columns(reader.fieldnames or (), f"{table}")
     for row in reader:
         if None in row or None in row.values():
             amount = "more" if None in row else "fewer"
             raise CorpusError(
                 f"{table}, row {reader.line_num}: {amount} cells than the header has; quote cells that contain commas"
             )
-        yield reader.line_num, row
+        if foreign:
+            where = f"{table}, row {reader.line_num}"
+            yield reader.line_num, audformat.read_row(row, where), audformat.NAMES
+        else:
+            yield reader.line_num, row, {}
 
 
-def _jsonl_rows(table: Path, file: IO[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+def _jsonl_rows(table: Path, file: IO[str]) -> Iterator[Row]:
+    foreign: bool | None = None
+    root = emobox.root(table.absolute().parent)
     for number, line in enumerate(file, start=1):
         if not line.strip():
             continue
@@ -163,8 +206,13 @@ def _jsonl_rows(table: Path, file: IO[str]) -> Iterator[tuple[int, Mapping[str, 
             raise CorpusError(f"{table}, row {number}: not JSON ({problem}); write one object a line") from problem
         if not isinstance(row, dict):
             raise CorpusError(f"{table}, row {number}: not a JSON object; write one object a line")
-        _check_columns(row, f"{table}, row {number}")
-        yield number, row
+        if foreign is None:
+            foreign = emobox.recognises(row)
+        if foreign:
+            yield number, emobox.read_row(row, root, f"{table}, row {number}"), emobox.NAMES
+        else:
+            _check_columns(row, f"{table}, row {number}")
+            yield number, row, {}
 
 
 def _check_columns(names: Iterable[str], where: str) -> None:
@@ -177,22 +225,24 @@ def _check_columns(names: Iterable[str], where: str) -> None:
             raise CorpusError(f'{where}: unknown column "{name}"{hint}; the columns are {", ".join(COLUMNS)}')
 
 
-def _utterance(row: Mapping[str, Any], folder: Path, where: str) -> Utterance:
+def _utterance(row: Mapping[str, Any], folder: Path, where: str, names: Mapping[str, str]) -> Utterance:
+    called = {column: names.get(column, column) for column in COLUMNS}
     values: dict[str, Any] = {}
     for column, cell in row.items():
         if cell is None or (cell == "" and column in NUMBERS):
             continue
-        values[column] = _number(cell, where, column) if column in NUMBERS else _text(cell, where, column)
+        values[column] = _number(cell, where, called[column]) if column in NUMBERS else _text(cell, where, column)
     path = values.get("path", "")
     if not path:
-        raise CorpusError(f'{where}: column "path" is empty; give the audio file')
+        raise CorpusError(f'{where}: column "{called["path"]}" is empty; give the audio file')
     if "://" not in path:
         values["path"] = str(folder / path)  # an absolute path stays as it is
     utterance = Utterance(**values)
-    if utterance.start < 0 or math.isnan(utterance.start):
-        raise CorpusError(f'{where}: column "start" is {utterance.start:g}; seconds from 0')
-    if utterance.end <= utterance.start:
-        raise CorpusError(f'{where}: column "end" ({utterance.end:g}) is not after "start" ({utterance.start:g})')
+    start, end = utterance.start, utterance.end
+    if start < 0 or math.isnan(start):
+        raise CorpusError(f'{where}: column "{called["start"]}" is {start:g}; seconds from 0')
+    if end <= start:
+        raise CorpusError(f'{where}: column "{called["end"]}" ({end:g}) is not after "{called["start"]}" ({start:g})')
     if not utterance.weight >= 0:
         raise CorpusError(f'{where}: column "weight" is {utterance.weight:g}; use 0 or more')
     return utterance

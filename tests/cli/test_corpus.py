@@ -32,7 +32,7 @@ def test_list_table(capsys: pytest.CaptureFixture[str]) -> None:
     lines = out.splitlines()
     assert code == 0
     assert " ".join(lines[0].split()) == "NAME LANGUAGE UTTERANCES SPEAKERS HOURS LABELS LICENCE HOW TO GET IT"
-    assert [line.split()[0] for line in lines[1:]] == ["ravdess", "emodb", "nemo", "tess", "aesdd"]
+    assert [line.split()[0] for line in lines[1:]] == list(CORPORA)
     assert lines[1].split()[1:5] == ["English", "1440", "24", "1.48"]
     assert err.startswith("Your own data: `folder`")
 
@@ -77,6 +77,48 @@ def test_table_to_file_and_back(capsys: pytest.CaptureFixture[str], emodb: Path,
         "labels: boredom 1, happy 1, sad 1",
         "clean",
     ]
+
+
+def test_table_for_other_tools_on_stdout(capsys: pytest.CaptureFixture[str], emodb: Path) -> None:
+    code, out, _ = sercli(capsys, "table", "emodb", "--root", emodb, "--format", "audformat")
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert code == 0
+    assert list(rows[0])[:3] == ["file", "start", "end"]
+    assert (rows[0]["file"], rows[0]["gender"], rows[0]["end"]) == (str(emodb / "wav" / "03a01Fa.wav"), "male", "NaT")
+    code, out, _ = sercli(capsys, "table", "emodb", "--root", emodb, "--format", "emobox")
+    assert code == 0
+    assert [(entry["key"], entry["emo"]) for entry in map(json.loads, out.splitlines())] == [
+        ("emodb-03a01Fa", "happy"),
+        ("emodb-08a02Lc", "boredom"),
+        ("emodb-16a07Tb", "sad"),
+    ]
+
+
+def test_table_moves_between_tools(capsys: pytest.CaptureFixture[str], emodb: Path, tmp_path: Path) -> None:
+    audformat, emobox, ours = tmp_path / "a.csv", tmp_path / "e.jsonl", tmp_path / "o.csv"
+    assert sercli(capsys, "table", "emodb", "--root", emodb, "--format", "audformat", "--output", audformat)[0] == 0
+    assert sercli(capsys, "table", audformat, "--format", "emobox", "--output", emobox)[0] == 0
+    assert sercli(capsys, "table", emobox, "--output", ours)[0] == 0
+    assert audformat.read_text().startswith("file,start,end,")
+    assert json.loads(emobox.read_text().splitlines()[0])["wav"] == "emodb/wav/03a01Fa.wav"
+    rows = list(csv.DictReader(ours.read_text().splitlines()))
+    assert [(row["path"], row["corpus"], row["speaker"], row["emotion"]) for row in rows] == [
+        ("emodb/wav/03a01Fa.wav", "emodb", "03", "happy"),
+        ("emodb/wav/08a02Lc.wav", "emodb", "08", "boredom"),
+        ("emodb/wav/16a07Tb.wav", "emodb", "16", "sad"),
+    ]
+
+
+def test_format_that_the_ending_contradicts(capsys: pytest.CaptureFixture[str], emodb: Path, tmp_path: Path) -> None:
+    for form, name, ending in [
+        ("audformat", "t.jsonl", "csv"),
+        ("emobox", "t.csv", "jsonl"),
+        ("csv", "t.jsonl", "csv"),
+    ]:
+        file = tmp_path / name
+        code, out, err = sercli(capsys, "table", "emodb", "--root", emodb, "--format", form, "--output", file)
+        assert (code, out, file.exists()) == (2, "", False)
+        assert err == f"sercli: error: {file}: --format {form} writes a .{ending} file; change one of the two\n"
 
 
 def test_check_with_warnings_only(capsys: pytest.CaptureFixture[str], emodb: Path) -> None:

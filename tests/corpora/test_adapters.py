@@ -211,7 +211,7 @@ def test_reading_corpora_imports_nothing_heavy() -> None:
     assert done.stdout == "[]\n"
 
 
-@pytest.mark.parametrize("name", list(CORPORA))
+@pytest.mark.parametrize("name", ["ravdess", "emodb", "nemo", "tess", "aesdd"])
 def test_real_corpus_equals_its_manifest(data_root: Path, name: str) -> None:
     corpus = CORPORA[name]
     utterances = read_corpus(name, data_root / name)

@@ -108,7 +108,7 @@ def test_speakers_a_protocol_misses(tiny_ravdess: Path) -> None:
     report = check("ravdess", utterances, None, "ravdess-5fold")
     problems = [f.message for f in report.findings if f.severity == "error"]
     assert len(problems) == 1
-    assert problems[0].startswith("fold 3 names speakers without utterances: ravdess/20")
+    assert problems[0].startswith("fold 3 names speakers without utterances: 20")
 
 
 def test_release_and_unknown_protocols(tiny_ravdess: Path) -> None:

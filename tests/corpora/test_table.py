@@ -77,7 +77,7 @@ def test_jsonl_takes_votes_as_an_object_and_null_as_unknown(tmp_path: Path) -> N
     ("name", "content", "message"),
     [
         ("t.csv", "", r't\.csv: column "path" is missing'),
-        ("t.csv", "file\na.wav\n", r't\.csv: column "path" is missing'),
+        ("t.csv", "wav\na.wav\n", r't\.csv: column "path" is missing'),
         ("t.csv", "path,emotoin\na.wav,sad\n", r't\.csv: unknown column "emotoin" \(did you mean "emotion"\?\)'),
         ("t.csv", "path,start\na.wav,0\nb.wav,x\n", r't\.csv, row 3: column "start" is "x", not a number'),
         ("t.csv", "path,start\na.wav,-1\n", r't\.csv, row 2: column "start" is -1'),

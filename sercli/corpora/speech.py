@@ -1,0 +1,49 @@
+"""The sound of an utterance."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from sercli.corpora.table import Utterance
+from sercli.errors import AudioError, CorpusError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+def read_utterance(utterance: Utterance) -> NDArray[np.float32]:
+    """Read the stretch of its file that an utterance is.
+
+    Returns:
+        mono float32 at 16 kHz, shape (samples,)
+
+    Raises:
+        CorpusError: the file is missing or cannot be read, or ends before the utterance starts
+    """
+    from sercli.audio import SAMPLE_RATE, read_audio
+
+    try:
+        signal = read_audio(utterance.path)
+    except AudioError as problem:
+        raise CorpusError(f"{problem} (run `sercli corpus check`)") from problem
+    end = len(signal) if math.isnan(utterance.end) else round(utterance.end * SAMPLE_RATE)
+    signal = signal[round(utterance.start * SAMPLE_RATE) : end]
+    if not len(signal):
+        raise CorpusError(f"{utterance.path}: no audio from {utterance.start:g} s on; correct its start in the table")
+    return signal
+
+
+def check_files(utterances: Iterable[Utterance]) -> None:
+    """Refuse utterances without a file before hours of work, not after.
+
+    Raises:
+        CorpusError: names the first missing file and how many more there are
+    """
+    missing = [u.path for u in utterances if not os.path.isfile(u.path)]  # noqa: PTH113 - many thousand times
+    if missing:
+        more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+        raise CorpusError(f"{missing[0]}: no such file{more}; run `sercli corpus check`, or take them out of the table")
