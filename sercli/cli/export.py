@@ -19,7 +19,7 @@ from sercli.cli import extras, output
     "--results",
     multiple=True,
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="results.json of a cross-validation to report in the card; can be repeated.",
+    help="metrics.json of a recipe's report (`sercli eval --recipe`), for the card; can be repeated.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace a bundle that is there.")
 def export(run: Path, folder: Path, data: Path | None, results: tuple[Path, ...], overwrite: bool) -> None:

@@ -17,7 +17,8 @@ EXTRAS = {
         "onnxscript",
         "jinja2",
         "safetensors",
-    )
+    ),
+    "eval": ("matplotlib", "sklearn", "onnx"),
 }
 """Extra to the packages that its commands import."""
 

@@ -20,10 +20,13 @@ from sercli.errors import ExitCode, SercliError
 COMMANDS = {
     "predict": "Label speech files, folders or standard input.",
     "train": "Train a model from a recipe.",
+    "eval": "Measure a model or a recipe: figures with intervals, noise, cost, pictures.",
     "export": "Turn a trained checkpoint into a student bundle (ONNX, int8).",
     "corpus": "List, tabulate and check speech corpora.",
 }
 """Verb to one-line help. The module is `sercli.cli.VERB`, the command its attribute `VERB`."""
+MODULES = {"eval": "evaluate"}
+"""Verbs whose module has another name, because Python has a built-in function of theirs."""
 
 
 class ReaderGone(Exception):
@@ -41,7 +44,8 @@ class LazyGroup(click.Group):
         """Import the module of one verb."""
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = getattr(import_module(f"sercli.cli.{cmd_name}"), cmd_name)
+        name = MODULES.get(cmd_name, cmd_name)
+        command: click.Command = getattr(import_module(f"sercli.cli.{name}"), name)
         return command
 
     def invoke(self, ctx: click.Context) -> Any:

@@ -26,7 +26,8 @@ BY_EXTENSION = {".csv": "csv", ".json": "json", ".srt": "srt", ".textgrid": "tex
 """What --output FILE means without --format; everything else is jsonl."""
 
 
-def _complete_model(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+def complete_model(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """Complete the name of a bundled student on TAB."""
     return [name for name in students() if name.startswith(incomplete)]
 
 
@@ -40,7 +41,7 @@ def _complete_model(_ctx: click.Context, _param: click.Parameter, incomplete: st
     default=DEFAULT_MODEL,
     show_default=True,
     metavar="NAME|FOLDER",
-    shell_complete=_complete_model,
+    shell_complete=complete_model,
     help="Bundled student, or a bundle folder.",
 )
 @click.option(

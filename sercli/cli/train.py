@@ -33,12 +33,12 @@ def train(
 ) -> None:
     """Train a model from RECIPE, a YAML file; KEY=VALUE overrides its keys (optim.epochs=20).
 
-    A recipe with split.protocol trains and tests every fold and writes results.json; one with split.holdout trains
-    the model itself. Turn the run folder into a student with `sercli export`.
+    A recipe with split.holdout trains the model itself; turn the run folder into a student with `sercli export`. One
+    with split.protocol trains every fold, or one of them (--fold); `sercli eval --recipe` trains and reports all.
     """
     extras.require("train", "sercli train")
     from sercli.training.recipe import load_recipe
-    from sercli.training.run import cross_validate, train_fold, train_one
+    from sercli.training.run import fold_split, named_fold, read_sources, recipe_protocol, train_fold, train_one
 
     if resume and overwrite:
         raise UsageError("--resume goes on, --overwrite starts anew; give one of them")
@@ -49,15 +49,12 @@ def train(
     if not resolved.split.protocol:
         dev = train_one(resolved, folder, data, resume=resume, overwrite=overwrite, quiet=quiet)
         output.result(f"{resolved.name}: development UA {dev['ua']:.2f}, WA {dev['wa']:.2f}, {dev['clips']} clips")
-    elif fold is not None:
-        test = train_fold(resolved, fold, folder, data, resume=resume, overwrite=overwrite, quiet=quiet)["test"]
-        output.result(f"{resolved.name} fold {fold}: UA {test['ua']:.2f}, WA {test['wa']:.2f}, {test['clips']} clips")
-    else:
-        results = cross_validate(resolved, folder, data, resume=resume, overwrite=overwrite, quiet=quiet)
-        pooled = results["pooled"]
-        output.result(
-            f"{resolved.name} {results['protocol']}: "
-            f"UA {results['ua_mean']:.2f} +- {results['ua_std']:.2f} over folds, "
-            f"pooled {pooled['ua']:.2f} (95 % {pooled['ua_interval'][0]:.1f} to {pooled['ua_interval'][1]:.1f}), "
-            f"WA {results['wa_mean']:.2f}"
-        )
+        return
+    utterances = read_sources(resolved, data)
+    published = recipe_protocol(resolved, utterances)
+    for chosen in published.folds if fold is None else [named_fold(published, fold)]:
+        place = folder / f"fold-{chosen.name}"
+        sides = fold_split(resolved, utterances, published, chosen)
+        test = train_fold(resolved, sides, place, resume=resume, overwrite=overwrite, quiet=quiet)["test"]
+        name = f"{resolved.name} {published.name} fold {chosen.name}"
+        output.result(f"{name}: UA {test['ua']:.2f}, WA {test['wa']:.2f}, {test['clips']} clips")

@@ -1,31 +1,77 @@
-"""UA, WA, F1 and their confidence intervals."""
+"""UA, WA, F1, recall and soft cross-entropy, with confidence intervals over speakers.
+
+A table of answers counts clips by true class (rows) and predicted class (columns); one more column holds the clips
+without an answer (prediction -1, as for silence), which count as wrong. The figures of a table take stacks of them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-Indices = npt.NDArray[np.int64]
+from sercli.evaluation.bootstrap import Floats, Indices, Resample, ratio
+
+SMALLEST_SCORE = 1e-12  # keeps the logarithm of a score finite
 
 
-def confusion_matrix(targets: Indices, predictions: Indices, classes: int) -> npt.NDArray[np.int64]:
-    """Count clips by true class (rows) and predicted class (columns), shape (classes, classes)."""
-    return np.bincount(targets * classes + predictions, minlength=classes * classes).reshape(classes, classes)
+def confusion_matrix(targets: Indices, predictions: Indices, classes: int) -> Indices:
+    """Count answered clips by true class (rows) and predicted class (columns), shape (classes, classes)."""
+    return answer_table(targets, predictions, classes)[:, :classes]
 
 
-def recalls(confusion: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """Recall per class, NaN for a class without clips, shape (classes,)."""
-    totals = confusion.sum(axis=1)
-    shares: npt.NDArray[np.float64] = np.full(len(totals), np.nan)
-    np.divide(np.diag(confusion), totals, out=shares, where=totals > 0)
-    return shares
+def answer_cells(targets: Indices, predictions: Indices, classes: int) -> Indices:
+    """Index of each clip's cell in the flattened table of answers, shape (clips,)."""
+    return targets * (classes + 1) + np.where(predictions < 0, classes, predictions)
+
+
+def answer_table(targets: Indices, predictions: Indices, classes: int) -> Indices:
+    """Count clips by true class and answer; the last column has no answer, shape (classes, classes + 1)."""
+    size = classes * (classes + 1)
+    return np.bincount(answer_cells(targets, predictions, classes), minlength=size).reshape(classes, classes + 1)
+
+
+def drawn_tables(targets: Indices, predictions: Indices, classes: int, resample: Resample) -> Floats:
+    """Table of answers of each bootstrap draw, shape (draws, classes, classes + 1)."""
+    cells = answer_cells(targets, predictions, classes)
+    return resample.tallies(cells, classes * (classes + 1)).reshape(-1, classes, classes + 1)
+
+
+def recalls(table: npt.NDArray[Any]) -> Floats:
+    """Recall per class, NaN for a class without clips.
+
+    Args:
+        table: confusion matrix or table of answers, or a stack of them, shape (..., classes, answers)
+
+    Returns:
+        in 0 to 1, shape (..., classes)
+    """
+    return ratio(table.diagonal(axis1=-2, axis2=-1), table.sum(axis=-1))
+
+
+def mean_recall(table: npt.NDArray[Any]) -> Floats:
+    """UA of each table of a stack (..., classes, answers): mean recall of the classes that occur, in 0 to 1."""
+    shares = recalls(table)
+    return ratio(np.nansum(shares, axis=-1), np.isfinite(shares).sum(axis=-1))
+
+
+def accuracy(table: npt.NDArray[Any]) -> Floats:
+    """WA of each table of a stack (..., classes, answers): the share of clips labelled right, in 0 to 1."""
+    return ratio(table.diagonal(axis1=-2, axis2=-1).sum(axis=-1), table.sum(axis=(-2, -1)))
+
+
+def mean_f1(table: npt.NDArray[Any]) -> Floats:
+    """Macro F1 of each table of a stack (..., classes, answers), over classes that occur or are predicted, 0 to 1."""
+    right = table.diagonal(axis1=-2, axis2=-1)
+    shares = ratio(2.0 * right, table.sum(axis=-1) + table.sum(axis=-2)[..., : right.shape[-1]])
+    return ratio(np.nansum(shares, axis=-1), np.isfinite(shares).sum(axis=-1))
 
 
 def unweighted_accuracy(targets: Indices, predictions: Indices, classes: int) -> float:
     """UA (unweighted average recall): mean recall of the classes that occur, in 0 to 1."""
-    return float(np.nanmean(recalls(confusion_matrix(targets, predictions, classes))))
+    return float(mean_recall(answer_table(targets, predictions, classes)))
 
 
 def weighted_accuracy(targets: Indices, predictions: Indices) -> float:
@@ -35,66 +81,78 @@ def weighted_accuracy(targets: Indices, predictions: Indices) -> float:
 
 def macro_f1(targets: Indices, predictions: Indices, classes: int) -> float:
     """Mean F1 of the classes that occur or are predicted, in 0 to 1."""
-    confusion = confusion_matrix(targets, predictions, classes)
-    both = confusion.sum(axis=0) + confusion.sum(axis=1)
-    occurring = both > 0
-    return float(np.mean(2.0 * np.diag(confusion)[occurring] / both[occurring]))
+    return float(mean_f1(answer_table(targets, predictions, classes)))
 
 
-def speaker_interval(
-    statistic: Callable[[Indices], float],
-    speakers: Sequence[str],
-    level: float = 0.95,
-    draws: int = 2_000,
-    seed: int = 0,
-) -> tuple[float, float]:
-    """Bootstrap confidence interval that draws whole speakers, since clips of one speaker are not independent.
+def classification(targets: Indices, predictions: Indices, labels: Sequence[str], resample: Resample) -> dict[str, Any]:
+    """All figures of a classification, in percent, with intervals over speakers.
 
     Args:
-        statistic: computes the figure from clip indices, shape (clips,)
-        speakers: speaker of each clip
-        level: coverage
-        draws: bootstrap samples
-        seed: of the draws
+        targets: true class of each clip, shape (clips,)
+        predictions: class answered, -1 for no answer, shape (clips,)
+        labels: names of the classes
+        resample: drawn from the speakers of the same clips
 
     Returns:
-        lower and upper bound
+        `ua`, `wa` and `macro_f1`, each with value, low and high; `recall`, the same per label with its number of
+        clips (value None for a class without any); `confusion`, rows of clips by true class; `unanswered`, clips
     """
-    groups: dict[str, list[int]] = {}
-    for index, speaker in enumerate(speakers):
-        groups.setdefault(speaker, []).append(index)
-    members = [np.array(indices, dtype=np.int64) for indices in groups.values()]
-    random = np.random.default_rng(seed)
-    values = []
-    for _ in range(draws):
-        chosen = random.integers(0, len(members), len(members))
-        values.append(statistic(np.concatenate([members[i] for i in chosen])))
-    low, high = np.quantile(values, [(1.0 - level) / 2.0, (1.0 + level) / 2.0])
-    return float(low), float(high)
+    classes = len(labels)
+    table = answer_table(targets, predictions, classes)
+    draws = drawn_tables(targets, predictions, classes, resample)
+
+    def recall(index: int) -> dict[str, Any]:
+        clips = targets == index
+        return {**resample.only(clips).mean(predictions[clips] == index), "clips": int(clips.sum())}
+
+    return {
+        "ua": resample.figure(float(mean_recall(table)), mean_recall(draws)),
+        "wa": resample.figure(float(accuracy(table)), accuracy(draws)),
+        "macro_f1": resample.figure(float(mean_f1(table)), mean_f1(draws)),
+        "recall": {label: recall(index) for index, label in enumerate(labels)},
+        "confusion": table[:, :classes].tolist(),
+        "unanswered": int(table[:, classes].sum()),
+    }
+
+
+def soft_cross_entropy(scores: npt.NDArray[np.floating], votes: npt.NDArray[Any]) -> Floats:
+    """Cross-entropy between the share of votes for each class and the scores, per clip.
+
+    Args:
+        scores: probabilities, shape (clips, classes)
+        votes: of the annotators, as counts, shape (clips, classes)
+
+    Returns:
+        in nats, NaN for a clip without any vote, shape (clips,)
+    """
+    shares = ratio(votes, votes.sum(axis=-1, keepdims=True))
+    logarithms = np.log(np.maximum(np.asarray(scores, dtype=np.float64), SMALLEST_SCORE))
+    entropies: Floats = -(shares * logarithms).sum(axis=-1)
+    return entropies
+
+
+def soft_label(scores: npt.NDArray[np.floating], votes: npt.NDArray[Any], resample: Resample) -> dict[str, Any]:
+    """Mean soft cross-entropy in nats over the clips with votes: value, low, high and the number of those clips."""
+    entropies = soft_cross_entropy(scores, votes)
+    return {**resample.mean(entropies, scale=1.0, digits=4), "clips": int(np.isfinite(entropies).sum())}
 
 
 def summary(
     targets: Indices, predictions: Indices, speakers: Sequence[str], labels: Sequence[str]
 ) -> dict[str, object]:
-    """All figures of one test, with 95 % intervals over speakers, in percent."""
-    classes = len(labels)
-    confusion = confusion_matrix(targets, predictions, classes)
+    """The figures a training run logs, in percent, with 95 % intervals over speakers.
 
-    def interval(statistic: Callable[[Indices, Indices], float]) -> list[float]:
-        low, high = speaker_interval(lambda chosen: statistic(targets[chosen], predictions[chosen]), speakers)
-        return [round(100.0 * low, 2), round(100.0 * high, 2)]
-
+    The intervals are given however few the speakers; with fewer than FEWEST_SPEAKERS they mean little.
+    """
+    figures = classification(targets, predictions, labels, Resample(speakers, fewest=1))
     return {
         "clips": len(targets),
         "speakers": len(set(speakers)),
-        "ua": round(100.0 * unweighted_accuracy(targets, predictions, classes), 2),
-        "ua_interval": interval(lambda t, p: unweighted_accuracy(t, p, classes)),
-        "wa": round(100.0 * weighted_accuracy(targets, predictions), 2),
-        "wa_interval": interval(weighted_accuracy),
-        "macro_f1": round(100.0 * macro_f1(targets, predictions, classes), 2),
-        "recall": {
-            label: None if np.isnan(value) else round(100.0 * float(value), 2)
-            for label, value in zip(labels, recalls(confusion), strict=True)
-        },
-        "confusion": confusion.tolist(),
+        "ua": figures["ua"]["value"],
+        "ua_interval": [figures["ua"]["low"], figures["ua"]["high"]],
+        "wa": figures["wa"]["value"],
+        "wa_interval": [figures["wa"]["low"], figures["wa"]["high"]],
+        "macro_f1": figures["macro_f1"]["value"],
+        "recall": {label: recall["value"] for label, recall in figures["recall"].items()},
+        "confusion": figures["confusion"],
     }

@@ -36,9 +36,12 @@ speech: expect less on spontaneous speech and in other languages.
 
 | corpus, protocol | classes | UA, mean of folds | UA pooled (95 % interval over speakers) | WA, mean of folds | seed | development speakers |
 |---|---|---|---|---|---|---|
-{% for row in metrics.cross_validation %}| {{ row.protocol }} | {{ row.labels | length }} | {{ "%.1f" % row.ua_mean }} +- {{ "%.1f" % row.ua_std }} | {{ "%.1f" % row.pooled.ua }} ({{ "%.1f" % row.pooled.ua_interval[0] }} to {{ "%.1f" % row.pooled.ua_interval[1] }}) | {{ "%.1f" % row.wa_mean }} | {{ row.seed }} | {{ row.development_speakers }} |
+{% for row in metrics.cross_validation %}| {{ row.data.protocol }} | {{ row.data.labels | length }} | {{ "%.1f" % row.over_folds.ua.mean }} +- {{ "%.1f" % row.over_folds.ua.std }} | {{ interval(row.figures.ua) }} | {{ "%.1f" % row.over_folds.wa.mean }} | {{ row.seed }} | {{ row.development }} |
 {% endfor %}
-{% endif %}The released weights were trained on everyone but the development speakers below, so no corpus listed here can test
+{% endif %}{% for row in metrics.cross_corpus %}Trained on one corpus and tested on another, over the labels both have: UA {{ "%.1f" % row.over_pairs.ua }} on average
+over {{ row.pairs.values() | map("length") | sum }} pairs of corpora ({{ row.pairs | join(", ") }}), where chance is {{ "%.1f" % row.over_pairs.chance }}.
+
+{% endfor %}The released weights were trained on everyone but the development speakers below, so no corpus listed here can test
 them. On those development speakers, which chose the epoch and the calibration (an optimistic figure): UA
 {{ "%.1f" % metrics.development.ua }}{% for name, ua in metrics.development.ua_by_file.items() %}, `{{ name }}` {{ "%.1f" % ua }}{% endfor %}. By corpus:
 {% for corpus, ua in metrics.development.ua_by_corpus.items() %}{{ ", " if not loop.first }}{{ corpus }} {{ "%.1f" % ua }}{% endfor %}.
@@ -97,15 +100,23 @@ def write_card(path: Path, config: dict[str, Any], metrics: dict[str, Any]) -> N
         config=config,
         metrics=metrics,
         material=material,
+        interval=_interval,
         licence=licence,
         licence_id=licence_id,
         languages=sorted({LANGUAGE_CODES[row["language"]] for row in material if row["language"] in LANGUAGE_CODES}),
         model_index=[
-            {"corpus": row["protocol"].split("-")[0], "protocol": row["protocol"], "ua": row["ua_mean"]}
+            {"corpus": corpus, "protocol": row["data"]["protocol"], "ua": row["over_folds"]["ua"]["mean"]}
             for row in metrics["cross_validation"]
+            for corpus in row["data"]["corpora"]
         ],
     )
     path.write_text(text, encoding="utf-8")
+
+
+def _interval(figure: dict[str, Any]) -> str:
+    if figure["low"] is None:
+        return f"{figure['value']:.1f}"
+    return f"{figure['value']:.1f} ({figure['low']:.1f} to {figure['high']:.1f})"
 
 
 def _licence(licences: set[str]) -> tuple[str, str]:

@@ -35,6 +35,8 @@ class Prediction:
     """too quiet to hold speech: nothing was predicted"""
     embedding: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
     """the student's last hidden layer, shape (embedding_size,); None for silence"""
+    dimensions: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
+    """arousal, valence and dominance, each 0 to 1, shape (3,); None for silence and students without that head"""
 
     @property
     def best(self) -> str:
@@ -71,18 +73,20 @@ class Decision:
 
     def prediction(
         self,
-        probabilities: Sequence[float] | NDArray[np.float64],
         start: float,
         end: float,
-        embedding: NDArray[np.float32],
+        probabilities: Sequence[float] | NDArray[np.floating],
+        embedding: NDArray[np.floating],
+        dimensions: NDArray[np.floating] | None = None,
     ) -> Prediction:
         """Decide on one stretch.
 
         Args:
-            probabilities: of all classes of the student, shape (classes,)
             start: in seconds
             end: in seconds
+            probabilities: of all classes of the student, shape (classes,)
             embedding: shape (embedding_size,)
+            dimensions: arousal, valence and dominance, shape (3,), where the student has that head
         """
         values = np.asarray(probabilities, np.float64)
         kept = [index for index, label in enumerate(self.labels) if self.kept is None or label in self.kept]
@@ -93,7 +97,8 @@ class Decision:
         label, score = max(scores.items(), key=lambda item: item[1])
         if score < self.threshold:
             label = UNCERTAIN
-        return Prediction(label, score, scores, start, end, embedding=embedding)
+        known = None if dimensions is None else dimensions.astype(np.float32)
+        return Prediction(label, score, scores, start, end, False, embedding.astype(np.float32), known)
 
 
 def silent(start: float, end: float) -> Prediction:

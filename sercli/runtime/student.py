@@ -73,6 +73,8 @@ class Student:
         self.id = identity
         """name@first 12 hex digits of the sha256 of the graph"""
         self._session = session
+        self._widths = {**config.heads, "embedding": config.embedding_size}
+        self._outputs = [name for name in ("logits", "embedding", "dimensions") if name in self._widths]
         self._least_samples = round(config.min_seconds * config.sample_rate)
 
     @property
@@ -170,20 +172,19 @@ class Student:
         """
         part_samples = round(self.config.clip_seconds * self.sample_rate)
         heard, total = 0, 0
-        scores = np.zeros(len(self.labels), np.float64)
-        embedding = np.zeros(self.config.embedding_size, np.float64)
-        for length, output in each(self._heard(gate_dbfs), windows(blocks, part_samples, part_samples)):
+        sums = [np.zeros(self._widths[name], np.float64) for name in self._outputs]
+        for length, outputs in each(self._heard(gate_dbfs), windows(blocks, part_samples, part_samples)):
             total += length
-            if output is not None:
+            if outputs is not None:
                 heard += length
-                scores += length * output[0]
-                embedding += length * output[1]
+                for mean, output in zip(sums, outputs, strict=True):
+                    mean += length * output
         if total == 0:
             raise AudioError("no audio samples")
         end = total / self.sample_rate
         if heard == 0:
             return silent(0.0, end)
-        return decision.prediction(scores / heard, 0.0, end, (embedding / heard).astype(np.float32))
+        return decision.prediction(0.0, end, *(mean / heard for mean in sums))
 
     def label_windows(
         self,
@@ -217,20 +218,21 @@ class Student:
         hear = self._heard(gate_dbfs)
 
         def label(item: tuple[int, Signal]) -> Prediction:
-            length, output = hear(item)
+            length, outputs = hear(item)
             start, end = item[0] / self.sample_rate, (item[0] + length) / self.sample_rate
-            return silent(start, end) if output is None else decision.prediction(output[0], start, end, output[1])
+            return silent(start, end) if outputs is None else decision.prediction(start, end, *outputs)
 
         return each(label, windows(blocks, window, hop))
 
-    def probabilities(self, signal: Signal) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+    def outputs(self, signal: Signal) -> list[NDArray[np.floating]]:
         """Run the network once.
 
         Args:
             signal: mono float32 at 16 kHz, shape (samples,)
 
         Returns:
-            calibrated probabilities, shape (classes,), and the embedding, shape (embedding_size,)
+            calibrated probabilities, shape (classes,); the embedding, shape (embedding_size,); where the student has
+            that head, arousal, valence and dominance, shape (3,)
 
         Raises:
             AudioError: the scores are not finite
@@ -241,19 +243,19 @@ class Student:
         if length < self._least_samples:
             signal = np.pad(signal, (0, self._least_samples - length))
         feed = {"waveform": signal[None], "lengths": np.array([length], np.int64)}
-        logits, embedding = self._session.run(["logits", "embedding"], feed)
-        scaled = logits[0].astype(np.float64) / self.config.temperature
+        logits, *others = (output[0] for output in self._session.run(self._outputs, feed))
+        scaled = logits.astype(np.float64) / self.config.temperature
         if not np.isfinite(scaled).all():
             raise AudioError("the student gives no finite scores for it; check its level")
         powers = np.exp(scaled - scaled.max())
-        return powers / powers.sum(), embedding[0]
+        return [powers / powers.sum(), *others]
 
     def _heard(self, gate_dbfs: float) -> Callable[[tuple[int, Signal]], tuple[int, Any]]:
         """Return a function from (start, signal) to length and output, None for silence."""
 
         def hear(item: tuple[int, Signal]) -> tuple[int, Any]:
             _, signal = item
-            return len(signal), None if is_silent(signal, gate_dbfs) else self.probabilities(signal)
+            return len(signal), None if is_silent(signal, gate_dbfs) else self.outputs(signal)
 
         return hear
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from sercli.audio import SAMPLE_RATE
 from sercli.models.frontend import frame_mask
 from sercli.training.recipe import AugmentPart
-from sercli.training.store import SAMPLE_RATE
 
 
 class Augmentation(nn.Module):

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
+from sercli.audio import SAMPLE_RATE
 from sercli.corpora.table import Utterance
 from sercli.training.recipe import AugmentPart
-from sercli.training.store import FULL_SCALE, SAMPLE_RATE, AudioStore
+from sercli.training.store import FULL_SCALE, AudioStore
 
 MIN_SAMPLES = SAMPLE_RATE // 4  # clips are never cut below 0.25 s
 SPEED_STEPS = 100  # speeds are multiples of 1/100, so that the resampler keeps a small ratio

@@ -32,6 +32,7 @@ from sercli.training.recipe import ExportPart, Recipe, from_dict
 from sercli.training.store import FULL_SCALE, AudioStore, open_store
 
 BUNDLE_FORMAT = 1
+REPORT_IT = "`sercli eval --recipe RECIPE --report DIR` writes it"
 PARITY = 1e-4  # largest allowed difference between torch and ONNX, and between padded and unpadded clips
 
 
@@ -57,7 +58,7 @@ def export(
         run: folder that `sercli train` wrote
         folder: the bundle's folder
         data: folder of corpora, for the development clips that calibrate int8; default $SERCLI_DATA
-        results: results.json files of cross-validations to report in the card
+        results: metrics.json files of recipes' reports, to be shown in the card
         overwrite: replace a bundle that is there
 
     Raises:
@@ -95,7 +96,7 @@ def export(
             onnx.save(graph, partial / name)
         shutil.copyfile(run / "model.safetensors", partial / "model.safetensors")
         shutil.copyfile(run / "recipe.yaml", partial / "recipe.yaml")
-        config = _config(checkpoint, recipe.export, student)
+        config = bundle_config(checkpoint, recipe.export, student)
         (partial / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
         sizes = {name: (partial / name).stat().st_size for name in [*files, "model.safetensors"]}
         metrics = _metrics(run, reported, parity, dev_ua, sizes)
@@ -122,6 +123,28 @@ def load_student(folder: Path, config: dict[str, Any]) -> CnnAttention:
     return student.eval()
 
 
+def bundle_config(checkpoint: dict[str, Any], part: ExportPart, student: CnnAttention) -> dict[str, Any]:
+    """The config.json of a run's bundle; a run that nobody calibrated gets temperature 1 and never abstains."""
+    return {
+        "format": BUNDLE_FORMAT,
+        "name": checkpoint["name"],
+        "architecture": checkpoint["architecture"],
+        "arguments": checkpoint["arguments"],
+        "sample_rate": student.frontend.sample_rate,
+        "labels": checkpoint["labels"],
+        "heads": {"logits": len(checkpoint["labels"])},
+        "embedding_size": student.arguments.embedding,
+        "window_seconds": part.window_seconds,
+        "hop_seconds": part.hop_seconds,
+        "clip_seconds": part.clip_seconds,
+        "min_seconds": part.min_seconds,
+        "temperature": checkpoint["temperature"] or 1.0,
+        "abstain_threshold": checkpoint["abstain_threshold"] or 0.0,
+        "parameters": checkpoint["parameters"],
+        "sercli_version": __version__,
+    }
+
+
 def _check_target(folder: Path, overwrite: bool) -> None:
     """Refuse to replace anything but a bundle: what lies in the folder goes when the new one takes its place."""
     if not folder.exists():
@@ -135,15 +158,22 @@ def _check_target(folder: Path, overwrite: bool) -> None:
         raise OutputError(f"{folder}: holds a bundle already; add --overwrite to replace it")
 
 
+REPORTED = (
+    *("date", "versions", "model", "data", "development", "seed", "bootstrap"),
+    *("figures", "folds", "over_folds", "pairs", "over_pairs"),
+)
+"""What a bundle's metrics.json takes over from a recipe's report."""
+
+
 def _results(path: Path) -> dict[str, Any]:
-    """Read the results.json of a cross-validation."""
+    """Read the metrics.json that `sercli eval --recipe ... --report` writes."""
     try:
         values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if {"protocol", "labels", "ua_mean", "ua_std", "wa_mean", "pooled", "seed"} <= set(values):
-            return values
-    except (OSError, ValueError, TypeError) as problem:
-        raise UsageError(f"{path}: cannot be read as results.json ({problem}); `sercli train` writes it") from problem
-    raise UsageError(f"{path}: not the results.json of a cross-validation; `sercli train` writes it")
+        if values["model"]["kind"] == "recipe" and ("over_folds" in values or "over_pairs" in values):
+            return {key: values[key] for key in REPORTED if key in values}
+    except (OSError, ValueError, KeyError, TypeError) as problem:
+        raise UsageError(f"{path}: cannot be read as a report ({problem}); {REPORT_IT}") from problem
+    raise UsageError(f"{path}: not the metrics.json of a recipe's folds; {REPORT_IT}")
 
 
 def _development(run: Path, utterances: Sequence[Utterance]) -> list[Utterance]:
@@ -193,34 +223,14 @@ def _dev_ua(model: Any, store: AudioStore, dev: Sequence[Utterance], labels: Seq
     return round(100.0 * unweighted_accuracy(targets, np.array(guesses), len(labels)), 2)
 
 
-def _config(checkpoint: dict[str, Any], part: ExportPart, student: CnnAttention) -> dict[str, Any]:
-    return {
-        "format": BUNDLE_FORMAT,
-        "name": checkpoint["name"],
-        "architecture": checkpoint["architecture"],
-        "arguments": checkpoint["arguments"],
-        "sample_rate": student.frontend.sample_rate,
-        "labels": checkpoint["labels"],
-        "heads": {"logits": len(checkpoint["labels"])},
-        "embedding_size": student.arguments.embedding,
-        "window_seconds": part.window_seconds,
-        "hop_seconds": part.hop_seconds,
-        "clip_seconds": part.clip_seconds,
-        "min_seconds": part.min_seconds,
-        "temperature": checkpoint["temperature"],
-        "abstain_threshold": checkpoint["abstain_threshold"],
-        "parameters": checkpoint["parameters"],
-        "sercli_version": __version__,
-    }
-
-
 def _metrics(
     run: Path, results: Sequence[dict[str, Any]], parity: float, dev_ua: dict[str, float], sizes: dict[str, int]
 ) -> dict[str, Any]:
     trained = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
     dev = {key: value for key, value in trained["dev"].items() if key not in {"predictions", "targets", "speaker_of"}}
     return {
-        "cross_validation": list(results),
+        "cross_validation": [result for result in results if "over_folds" in result],
+        "cross_corpus": [result for result in results if "over_pairs" in result],
         "development": {
             "note": "these speakers selected the epoch and calibrated the scores: no test figures",
             **dev,

@@ -9,15 +9,23 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from sercli.corpora import read_corpus
-from sercli.corpora.splits import Split, holdout, named_holdout, protocol, split
+from sercli.corpora.splits import (
+    CROSS_CORPUS,
+    Fold,
+    Protocol,
+    Split,
+    cross_corpus,
+    holdout,
+    named_holdout,
+    protocol,
+    protocols,
+    split,
+)
 from sercli.corpora.table import Utterance, is_table
 from sercli.errors import OutputError, RecipeError, UsageError
-from sercli.evaluation.metrics import summary
 from sercli.labels import LABEL_SETS, relabel
-from sercli.training.recipe import Recipe, Source, dump_recipe
+from sercli.training.recipe import Recipe, dump_recipe
 
 
 def read_sources(recipe: Recipe, data: Path | None) -> list[Utterance]:
@@ -36,22 +44,25 @@ def read_sources(recipe: Recipe, data: Path | None) -> list[Utterance]:
         raise RecipeError(f"corpus.labels: no label set {recipe.corpus.labels!r}; known: {', '.join(LABEL_SETS)}")
     utterances: list[Utterance] = []
     for source in recipe.corpus.sources:
-        found = relabel(read_corpus(source.name, _root(source, data)), recipe.corpus.labels)
+        root = Path(source.root).expanduser() if source.root else source_root(source.name, data)
+        found = relabel(read_corpus(source.name, root), recipe.corpus.labels)
         # on the utterances, because the corpora of a table or folder are not named as the source is
         utterances += [dataclasses.replace(item, weight=item.weight * source.weight) for item in found]
     return utterances
 
 
-def _root(source: Source, data: Path | None) -> Path | None:
-    if is_table(source.name):
+def source_root(name: str, data: Path | None) -> Path | None:
+    """Find the folder of a corpus that nobody named: below `data`, default $SERCLI_DATA; tables need none.
+
+    Raises:
+        RecipeError: nobody says where corpora lie
+    """
+    if is_table(name):
         return None
-    if source.root:
-        return Path(source.root).expanduser()
     folder = data or (Path(os.environ["SERCLI_DATA"]) if os.environ.get("SERCLI_DATA") else None)
     if folder is None:
-        where = "where is it? Give --data DIR, set SERCLI_DATA, or its root in the recipe"
-        raise RecipeError(f"corpus {source.name}: {where}")
-    return folder / source.name
+        raise RecipeError(f"corpus {name}: where is it? Give --data DIR, set SERCLI_DATA, or name its root")
+    return folder / name
 
 
 def release_split(recipe: Recipe, utterances: list[Utterance]) -> Split:
@@ -61,6 +72,42 @@ def release_split(recipe: Recipe, utterances: list[Utterance]) -> Split:
     if recipe.split.holdout:
         return holdout(utterances, named_holdout(recipe.split.holdout).dev_speakers)
     raise RecipeError("split: name a protocol, a holdout (`release`) or your own dev_speakers")
+
+
+def recipe_protocol(recipe: Recipe, utterances: list[Utterance]) -> Protocol:
+    """Find the protocol a recipe is measured by.
+
+    Raises:
+        RecipeError: no protocol, or one measured on other labels or on a corpus the recipe does not have
+        UsageError: there is no such protocol
+    """
+    name = recipe.split.protocol
+    if not name:
+        raise RecipeError(f"split.protocol: name one of {', '.join([*protocols(), CROSS_CORPUS])}")
+    if name == CROSS_CORPUS:
+        return cross_corpus((utterance.corpus for utterance in utterances), recipe.corpus.labels)
+    published = protocol(name)
+    if published.label_set != recipe.corpus.labels:
+        raise RecipeError(f"corpus.labels: {name} is measured on {published.label_set}, not {recipe.corpus.labels}")
+    return published
+
+
+def fold_split(recipe: Recipe, utterances: list[Utterance], published: Protocol, fold: Fold) -> Split:
+    """Part the utterances by a fold; across corpora only the labels that the training corpus knows are tested.
+
+    Raises:
+        CorpusError, LeakError: as `splits.split`
+        RecipeError: nobody says which speakers of a training corpus are for development
+    """
+    parts = split(utterances, fold, published.by)
+    if published.by != "corpus":
+        return parts
+    known = {utterance.emotion for utterance in parts.train}
+    test = [utterance for utterance in parts.test if utterance.emotion in known]
+    if recipe.split.train_on_dev:
+        return Split(train=parts.train, dev=[], test=test)
+    held = release_split(recipe, parts.train)
+    return Split(train=held.train, dev=held.dev, test=test)
 
 
 def _dev_speakers(values: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
@@ -85,78 +132,32 @@ def train_one(recipe: Recipe, folder: Path, data: Path | None, **options: Any) -
     return dev
 
 
-def train_fold(recipe: Recipe, name: str, folder: Path, data: Path | None, **options: Any) -> dict[str, Any]:
-    """Train and test one fold of the recipe's protocol in its own folder, or read what an earlier run left there.
+def train_fold(
+    recipe: Recipe, parts: Split, folder: Path, *, resume: bool = False, overwrite: bool = False, quiet: bool = False
+) -> dict[str, Any]:
+    """Train one fold and test it, or read what an earlier run left in the folder.
 
     Raises:
-        UsageError: the protocol has no such fold
+        OutputError: resuming, but the folder holds another recipe's run
     """
-    published = protocol(recipe.split.protocol)
-    folds = {fold.name: fold for fold in published.folds}
-    if name not in folds:
-        raise UsageError(f"{published.name} has no fold {name!r}; its folds: {', '.join(folds)}")
-    if published.label_set != recipe.corpus.labels:
-        raise RecipeError(f"corpus.labels: {published.name} is measured on {published.label_set}")
-    place = folder / f"fold-{name}"
-    if options.get("resume") and (place / "checkpoint.json").exists():
-        if (place / "recipe.yaml").read_text(encoding="utf-8") != dump_recipe(recipe):
-            raise OutputError(f"{place / 'recipe.yaml'}: differs from the recipe asked for; use another --output")
-        return _read_metrics(place)
-    from sercli.training.trainer import train
+    if resume and (folder / "checkpoint.json").exists():
+        if (folder / "recipe.yaml").read_text(encoding="utf-8") != dump_recipe(recipe):
+            raise OutputError(f"{folder / 'recipe.yaml'}: differs from the recipe asked for; use another --output")
+    else:
+        from sercli.training.trainer import train
 
-    train(recipe, split(read_sources(recipe, data), folds[name]), place, **options)
-    return _read_metrics(place)
-
-
-def _read_metrics(folder: Path) -> dict[str, Any]:
+        train(recipe, parts, folder, resume=resume, overwrite=overwrite, quiet=quiet)
     metrics: dict[str, Any] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     return metrics
 
 
-def cross_validate(recipe: Recipe, folder: Path, data: Path | None, **options: Any) -> dict[str, Any]:
-    """Train and test every fold of the recipe's protocol; finished folds of an earlier run count when resuming.
+def named_fold(published: Protocol, name: str) -> Fold:
+    """Find a fold of a protocol.
 
-    Returns:
-        figures over all test clips pooled (each speaker is tested once), per fold, and the mean and standard deviation
-        over folds; also written to `results.json` in the folder
+    Raises:
+        UsageError: the protocol has no such fold
     """
-    published = protocol(recipe.split.protocol)
-    folds = {fold.name: train_fold(recipe, fold.name, folder, data, **options) for fold in published.folds}
-    tests = [metrics["test"] for metrics in folds.values()]
-    labels = LABEL_SETS[recipe.corpus.labels]
-    pooled = summary(
-        np.concatenate([test["targets"] for test in tests]),
-        np.concatenate([test["predictions"] for test in tests]),
-        [speaker for test in tests for speaker in test["speaker_of"]],
-        labels,
-    )
-    results = {
-        "protocol": published.name,
-        "source": published.source,
-        "development_speakers": "in training; schedule fixed beforehand, last epoch"
-        if recipe.split.train_on_dev
-        else published.dev_rule,
-        "labels": list(labels),
-        "seed": recipe.seed,
-        "recipe": dataclasses.asdict(recipe),
-        "ua_mean": round(float(np.mean([test["ua"] for test in tests])), 2),
-        "ua_std": round(float(np.std([test["ua"] for test in tests])), 2),
-        "wa_mean": round(float(np.mean([test["wa"] for test in tests])), 2),
-        "wa_std": round(float(np.std([test["wa"] for test in tests])), 2),
-        "pooled": pooled,
-        "folds": {
-            name: {
-                "test_speakers": metrics["material"]["test"],
-                "dev_ua": metrics["dev"] and metrics["dev"]["ua"],
-                "best_epoch": metrics["best_epoch"],
-                "ua": metrics["test"]["ua"],
-                "wa": metrics["test"]["wa"],
-                "recall": metrics["test"]["recall"],
-            }
-            for name, metrics in folds.items()
-        },
-    }
-    partial = folder / "results.json.part"
-    partial.write_text(json.dumps(results, indent=1), encoding="utf-8")
-    partial.rename(folder / "results.json")
-    return results
+    for fold in published.folds:
+        if fold.name == name:
+            return fold
+    raise UsageError(f"{published.name} has no fold {name!r}; its folds: {', '.join(f.name for f in published.folds)}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,11 +13,10 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from sercli.audio import read_audio
+from sercli.corpora.speech import read_utterance
 from sercli.corpora.table import Utterance
-from sercli.errors import AudioError, CorpusError, OutputError
+from sercli.errors import CorpusError, OutputError
 
-SAMPLE_RATE = 16_000  # Hz
 FULL_SCALE = 32_767.0  # int16
 
 
@@ -108,13 +106,6 @@ def _decode(utterances: Sequence[Utterance], index: Path, audio: Path) -> None:
 
 
 def _clip(utterance: Utterance) -> npt.NDArray[np.int16]:
-    try:
-        signal = read_audio(utterance.path)
-    except AudioError as problem:
-        raise CorpusError(f"{problem} (run `sercli corpus check`)") from problem
-    end = len(signal) if math.isnan(utterance.end) else round(utterance.end * SAMPLE_RATE)
-    signal = signal[round(utterance.start * SAMPLE_RATE) : end]
-    if not len(signal):
-        raise CorpusError(f"{utterance.path}: no audio from {utterance.start:g} s on; correct its start in the table")
+    signal = read_utterance(utterance)
     samples: npt.NDArray[np.int16] = np.rint(np.clip(signal, -1.0, 1.0) * FULL_SCALE).astype(np.int16)
     return samples

@@ -116,7 +116,7 @@ def train(
         OutputError: the folder holds a run already
     """
     check_disjoint(split)
-    if not split.train or not split.dev:
+    if not split.train or not (split.dev or recipe.split.train_on_dev):
         side = "training" if not split.train else "development"
         raise CorpusError(f"no {side} utterances left of {recipe.corpus.labels} labels; check corpus and split")
     if recipe.split.train_on_dev:

@@ -33,7 +33,7 @@ def test_audio_is_kept_sample_by_sample(clip: Path, tmp_path: Path) -> None:
 def test_decoded_once_and_anew_when_a_file_changes(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = open_store([Utterance(str(clip))], tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr(module, "read_audio", lambda _: pytest.fail("decoded twice"))
+        patch.setattr(module, "read_utterance", lambda _: pytest.fail("decoded twice"))
         assert np.array_equal(open_store([Utterance(str(clip))], tmp_path)[0], first[0])
     soundfile.write(clip, np.zeros(800, np.float32), RATE)
     assert not open_store([Utterance(str(clip))], tmp_path)[0].any()

@@ -111,7 +111,7 @@ def test_train_then_export(finished: Path, corpus: Path, tmp_path: Path, capsys:
     (tmp_path / "wrong.json").write_text("{}")
     code, _, err = sercli(capsys, "export", finished, "-o", tmp_path / "b", "--results", tmp_path / "wrong.json")
     assert code == 2
-    assert "not the results.json of a cross-validation" in err
+    assert "cannot be read as a report" in err
     assert not list(tmp_path.glob(".*.part"))
 
 
@@ -239,7 +239,7 @@ def test_every_fold_of_a_protocol(
     command = small_folds(ravdess, tmp_path / "cv", "split.train_on_dev=false")
     code, out, err = sercli(capsys, *command, "--fold", "2")
     assert code == 0, err
-    assert re.fullmatch(r"ravdess-micro fold 2: UA \d+\.\d\d, WA \d+\.\d\d, 32 clips\n", out)
+    assert re.fullmatch(r"ravdess-micro ravdess-emobox6 fold 2: UA \d+\.\d\d, WA \d+\.\d\d, 32 clips\n", out)
     assert sercli(capsys, *command, "--fold", "7")[0] == 2
     code, _, err = sercli(capsys, *command, "seed=3", "--fold", "2", "--resume")
     assert code == 1  # a finished fold of another recipe is not passed off as this one's
@@ -248,22 +248,31 @@ def test_every_fold_of_a_protocol(
     stamp = (tmp_path / "cv" / "fold-2" / "model.safetensors").stat().st_mtime_ns
     code, out, err = sercli(capsys, *command, "--resume")
     assert code == 0, err
-    assert out.startswith("ravdess-micro ravdess-emobox6: UA ")
+    assert [line.split(":")[0] for line in out.splitlines()] == [
+        f"ravdess-micro ravdess-emobox6 fold {number}" for number in range(1, 7)
+    ]
     assert (tmp_path / "cv" / "fold-2" / "model.safetensors").stat().st_mtime_ns == stamp
-    results = json.loads((tmp_path / "cv" / "results.json").read_text())
+
+    # the report counts the finished folds, tests everybody once, and says so
+    report = ["eval", "--recipe", *command[1:], "--resume", "--report", tmp_path / "report"]
+    code, out, err = sercli(capsys, *report)
+    assert code == 0, err
+    assert (tmp_path / "cv" / "fold-2" / "model.safetensors").stat().st_mtime_ns == stamp
+    results = json.loads((tmp_path / "report" / "metrics.json").read_text())
     assert list(results["folds"]) == ["1", "2", "3", "4", "5", "6"]
-    assert results["ua_mean"] == pytest.approx(np.mean([fold["ua"] for fold in results["folds"].values()]), abs=0.01)
-    tested = [speaker for fold in results["folds"].values() for speaker in fold["test_speakers"]["ravdess"]["speakers"]]
-    assert sorted(tested) == [f"{actor:02d}" for actor in range(1, 25)]  # everybody is tested, once
-    assert results["pooled"]["clips"] == 192
+    mean = np.mean([fold["ua"] for fold in results["folds"].values()])
+    assert results["over_folds"]["ua"]["mean"] == pytest.approx(mean, abs=0.01)
+    tested = [speaker for fold in results["folds"].values() for speaker in fold["speakers"]]
+    assert sorted(tested) == [f"ravdess/{actor:02d}" for actor in range(1, 25)]
+    assert (results["data"]["utterances"], results["seen"]["status"]) == (192, "unseen")
 
     # a fold can be exported too: its own development speakers calibrate it, and the card shows the results
     arguments = ["export", tmp_path / "cv" / "fold-2", "--data", ravdess, "-o", tmp_path / "bundle"]
-    code, _, err = sercli(capsys, *arguments, "--results", tmp_path / "cv" / "results.json")
+    code, _, err = sercli(capsys, *arguments, "--results", tmp_path / "report" / "metrics.json")
     assert code == 0, err
     card = (tmp_path / "bundle" / "README.md").read_text()
     assert "license: cc-by-nc-sa-4.0\n" in card
-    assert f"| ravdess-emobox6 | 8 | {results['ua_mean']:.1f} +- " in card
+    assert f"| ravdess-emobox6 | 8 | {mean:.1f} +- " in card
     assert "model-index:" in card
     shutil.rmtree(tmp_path / "bundle")
 

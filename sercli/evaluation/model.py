@@ -1,0 +1,138 @@
+"""A model under test: how it answers, what identifies it, and whom it has heard in training."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sercli.corpora.splits import Speaker
+from sercli.corpora.table import Utterance
+from sercli.errors import BundleError
+from sercli.hub.bundled import resolve
+from sercli.runtime.bundle import CONFIG_FILE, ONNX_FILES, BundleConfig
+from sercli.runtime.student import Precision, Student, load
+
+CHECKPOINT = "checkpoint.json"
+ID_DIGITS = 12  # of the sha256 of the weights
+
+
+@dataclass(frozen=True)
+class Heard:
+    """Speakers a model was fitted to."""
+
+    train: frozenset[Speaker]
+    """Their clips set the weights."""
+    dev: frozenset[Speaker]
+    """Their clips chose the epoch or calibrated the scores."""
+
+    def __contains__(self, utterance: Utterance) -> bool:
+        speaker = (utterance.corpus, utterance.speaker)
+        return speaker in self.train or speaker in self.dev
+
+
+@dataclass(frozen=True)
+class Model:
+    """One model to measure."""
+
+    student: Student
+    kind: str
+    """`bundle`, or `run` for the folder of a training run"""
+    folder: Path
+    precision: Precision
+    sha256: dict[str, str]
+    """file name to the hash of what answers"""
+    heard: Heard | None
+    """None where the model does not say"""
+
+    def identity(self) -> dict[str, Any]:
+        """What metrics.json says of the model."""
+        return {
+            "kind": self.kind,
+            "name": self.student.config.name,
+            "id": self.student.id,
+            "sha256": self.sha256,
+            "precision": self.precision,
+            "parameters": self.student.config.parameters,
+            "labels": list(self.student.labels),
+            "temperature": self.student.config.temperature,
+        }
+
+
+def open_model(name: str | os.PathLike[str], precision: Precision = "float32") -> Model:
+    """Open a model for testing.
+
+    Args:
+        name: a bundled student, a bundle folder, or the folder of a run that `sercli train` finished
+        precision: of a bundle; runs have float32 only
+
+    Raises:
+        ModelNotFoundError, BundleError: there is none, or it is incomplete
+    """
+    folder = resolve(name)
+    if (folder / CONFIG_FILE).exists() or not (folder / CHECKPOINT).exists():
+        student = load(folder, precision=precision)
+        file = folder / ONNX_FILES[precision]
+        hashes = {file.name: _sha256(file)}
+        return Model(student, "bundle", folder, precision, hashes, _heard(folder / "metrics.json"))
+    if precision != "float32":
+        raise BundleError(
+            f"{folder}: a training run has no {precision} graph; make a bundle of it with `sercli export`"
+        )
+    return _open_run(folder)
+
+
+def _open_run(folder: Path) -> Model:
+    """Let a trained student answer through the same windows, silence gate and averaging as its bundle would."""
+    import yaml
+
+    from sercli.training.export import bundle_config, load_student
+    from sercli.training.recipe import Recipe, from_dict
+
+    checkpoint = json.loads((folder / CHECKPOINT).read_text(encoding="utf-8"))
+    recipe = from_dict(Recipe, yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8")), "")
+    network = load_student(folder, checkpoint)
+    config = BundleConfig.from_values(bundle_config(checkpoint, recipe.export, network), str(folder))
+    weights = folder / "model.safetensors"
+    digest = _sha256(weights)
+    student = Student(config, _TorchSession(network), f"{config.name}@{digest[:ID_DIGITS]}")
+    return Model(student, "run", folder, "float32", {weights.name: digest}, _heard(folder / "metrics.json"))
+
+
+class _TorchSession:
+    """A torch student behind the one method of onnxruntime's session that the runtime calls."""
+
+    def __init__(self, network: Any) -> None:
+        self.network = network
+
+    def run(self, names: Iterable[str], feed: dict[str, npt.NDArray[Any]]) -> list[npt.NDArray[np.float32]]:
+        import torch
+
+        with torch.inference_mode():
+            found = self.network(torch.from_numpy(feed["waveform"]), torch.from_numpy(feed["lengths"]))
+        return [found[name].numpy() for name in names]
+
+
+def _heard(metrics: Path) -> Heard | None:
+    try:
+        material = json.loads(metrics.read_text(encoding="utf-8"))["material"]
+        sides = {side: _speakers(material[side]) for side in ("train", "dev")}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None  # written by somebody else, or by hand: nobody can say
+    return Heard(**sides)
+
+
+def _speakers(corpora: dict[str, Any]) -> frozenset[Speaker]:
+    return frozenset((corpus, speaker) for corpus, facts in corpora.items() for speaker in facts["speakers"])
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

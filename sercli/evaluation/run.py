@@ -1,0 +1,272 @@
+"""Evaluations from end to end: one model on a corpus, a recipe through every fold of its protocol."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sercli.corpora.splits import Protocol, Split, split
+from sercli.corpora.table import Utterance
+from sercli.errors import CorpusError, LabelError, LeakError, UsageError
+from sercli.evaluation.answers import UNANSWERED, UNLABELLED, Answers, Row, answer, joined, row_of
+from sercli.evaluation.bootstrap import Indices, Resample
+from sercli.evaluation.compare import compare
+from sercli.evaluation.corruption import Corruption
+from sercli.evaluation.grid import Grid
+from sercli.evaluation.measure import FORMAT, Settings, by_fold, described, measure, robustness, versions
+from sercli.evaluation.metrics import classification
+from sercli.evaluation.model import Model, open_model
+from sercli.evaluation.seen import seen
+from sercli.evaluation.task import SHARED, Task, ask
+from sercli.labels import LABEL_SETS
+from sercli.training.recipe import Recipe
+
+Advance = Callable[[], object]
+FIXED_SCHEDULE = "in training; schedule fixed beforehand, last epoch"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What `sercli eval` found."""
+
+    metrics: dict[str, Any]
+    """metrics.json"""
+    answers: Answers | None
+    """None across corpora, where every pair has labels of its own."""
+
+
+def tests_of(published: Protocol, utterances: Sequence[Utterance]) -> list[tuple[str, list[Utterance]]]:
+    """Take the test side of every fold of a protocol.
+
+    Returns:
+        fold name and its utterances
+
+    Raises:
+        CorpusError, LeakError: as `splits.split`; no utterance of the protocol's corpus
+    """
+    own = [utterance for utterance in utterances if utterance.corpus == published.corpus]
+    if not own:
+        raise CorpusError(f"protocol {published.name} is of corpus {published.corpus}, and there is nothing of it here")
+    return [(fold.name, split(own, fold, published.by).test) for fold in published.folds]
+
+
+def evaluate(
+    model: Model,
+    utterances: Sequence[Utterance],
+    label_set: str = SHARED,
+    published: Protocol | None = None,
+    grid: Grid = Grid(),  # noqa: B008 - frozen
+    settings: Settings = Settings(),  # noqa: B008 - frozen
+    advance: Advance = lambda: None,
+) -> Evaluation:
+    """Measure one model.
+
+    Args:
+        model: from `open_model`
+        utterances: with native labels
+        label_set: name of a set, or SHARED
+        published: test on the test sides of its folds
+        grid: also measure under each of its corruptions; babble is made of the other speakers of the utterances
+        settings: of the figures
+        advance: called after each utterance
+
+    Raises:
+        LabelError, CorpusError, LeakError: as `task.ask`, `answer` and `splits.split`
+    """
+    rates = "dimensions" in model.student.config.heads
+    sides = tests_of(published, utterances) if published else [("", list(utterances))]
+    task = ask([u for _, side in sides for u in side], model.student.labels, label_set, rates)
+    fold_of = {_key(utterance): name for name, side in sides for utterance in side}
+    cells = grid.cells(task.utterances)
+    answers = answer(model.student, task, cells, seed=settings.seed, advance=advance)
+    answers = dataclasses.replace(answers, fold=[fold_of[_key(u)] for u in task.utterances])
+    threshold = model.student.config.abstain_threshold or None
+    metrics = {
+        **_opening(model.identity(), [answers], published),
+        "seen": seen(model.heard, task.utterances),
+        "development": "",
+        **measure(answers, settings, threshold),
+        **(by_fold(answers) if published and task.labels else {}),
+        **({"robustness": {**robustness(answers, cells, settings), "noise_files": grid.files()}} if cells else {}),
+    }
+    return Evaluation(metrics, answers)
+
+
+def cross_validate(
+    recipe: Recipe,
+    folder: Path,
+    data: Path | None,
+    grid: Grid = Grid(),  # noqa: B008 - frozen
+    settings: Settings = Settings(),  # noqa: B008 - frozen
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    quiet: bool = False,
+    note: Callable[[str], object] = lambda _: None,
+) -> Evaluation:
+    """Train and test every fold of a recipe's protocol; finished folds count when resuming.
+
+    Args:
+        recipe: with `split.protocol`
+        folder: gets one run folder per fold
+        data: folder of corpora; default $SERCLI_DATA
+        grid: also measure under each of its corruptions; babble is made of speakers outside the fold's test side
+        settings: of the figures
+        resume: go on where an earlier run stopped
+        overwrite: train anew in a folder that holds runs
+        quiet: no progress bars
+        note: told when a fold is done
+
+    Raises:
+        RecipeError, CorpusError, LeakError: as the functions of training.run
+        LeakError: a fold's model has heard one of its test speakers
+    """
+    from sercli.training.run import fold_split, read_sources, recipe_protocol, train_fold
+
+    utterances = read_sources(recipe, data)
+    published = recipe_protocol(recipe, utterances)
+    parts: list[Answers] = []
+    hashes: dict[str, str] = {}
+    identity: dict[str, Any] = {}
+    cells: Sequence[Corruption] = ()
+    for fold in published.folds:
+        sides = fold_split(recipe, utterances, published, fold)
+        place = folder / f"fold-{fold.name}"
+        train_fold(recipe, sides, place, resume=resume, overwrite=overwrite, quiet=quiet)
+        model = open_model(place)
+        if model.heard is None or any(utterance in model.heard for utterance in sides.test):
+            raise LeakError(f"{place}: its model has heard test speakers of fold {fold.name}; train it anew")
+        identity, (hashes[fold.name],) = model.identity(), model.sha256.values()
+        cells = grid.cells([*sides.train, *sides.dev])
+        parts += [
+            answer(model.student, task, cells, seed=settings.seed, fold=fold.name)
+            for task in _tasks(recipe, published, sides)
+        ]
+        note(f"fold {fold.name}: {place}")
+    identity |= {"kind": "recipe", "id": "", "sha256": hashes, "recipe": dataclasses.asdict(recipe)}
+    rest = {
+        "seen": {"status": "unseen", "speakers": [], "utterances": 0, "message": "no fold's model heard its speakers"},
+        "development": FIXED_SCHEDULE if recipe.split.train_on_dev else published.dev_rule,
+        "seed": recipe.seed,
+    }
+    if published.by == "corpus":
+        return Evaluation({**_opening(identity, parts, published), **rest, **_pairs(parts, settings)}, None)
+    answers = joined(parts)
+    metrics = {
+        **_opening(identity, [answers], published),
+        **rest,
+        **measure(answers, settings),
+        **by_fold(answers),
+        **({"robustness": {**robustness(answers, cells, settings), "noise_files": grid.files()}} if cells else {}),
+    }
+    return Evaluation(metrics, answers)
+
+
+def compared_with_model(first: Evaluation, model: Model, settings: Settings) -> dict[str, Any]:
+    """Test a second model on the utterances of an evaluation: the part `against` of metrics.json.
+
+    Raises:
+        LabelError: the second model lacks a label
+        UsageError: the evaluation was across corpora
+    """
+    answers = _comparable(first)
+    task = answers.task
+    if lacking := [label for label in task.labels if label not in model.student.labels]:
+        raise LabelError(f"{model.student.id} has no label {', '.join(lacking)}; choose --labels that both have")
+    second = answer(model.student, task, seed=settings.seed)
+    found = _compared(answers, second.predictions, settings)
+    return {"model": model.identity(), "seen": seen(model.heard, task.utterances), **found}
+
+
+def compared_with_predictions(
+    first: Evaluation, said: Mapping[Row, str], name: str, settings: Settings
+) -> dict[str, Any]:
+    """Compare with answers that a report holds, such as those of another recipe through the same protocol.
+
+    Args:
+        first: what was measured now
+        said: label given to each utterance, as `results.read_predictions` reads it; empty for no answer
+        name: what to call the other model
+        settings: of the figures
+
+    Raises:
+        CorpusError: an utterance is not among them
+        UsageError: the evaluation was across corpora
+    """
+    answers = _comparable(first)
+    labels = answers.task.labels
+    missing = [utterance.path for utterance in answers.task.utterances if row_of(utterance) not in said]
+    if missing:
+        raise CorpusError(f"{name}: nothing on {missing[0]} ({len(missing)} missing); it is of another test")
+    others = [said[row_of(utterance)] for utterance in answers.task.utterances]
+    second = np.array([labels.index(other) if other in labels else UNANSWERED for other in others])
+    return {"model": {"name": name, "id": name}, **_compared(answers, second, settings)}
+
+
+def _comparable(evaluation: Evaluation) -> Answers:
+    if evaluation.answers is None:
+        raise UsageError("--against needs one set of labels; compare one pair of corpora at a time")
+    return evaluation.answers
+
+
+def _compared(answers: Answers, second: Indices, settings: Settings) -> dict[str, Any]:
+    labelled = answers.targets != UNLABELLED
+    one = answers.only(labelled)
+    return compare(
+        one.targets, one.predictions, second[labelled], one.task.labels, one.speakers, settings.draws, settings.seed
+    )
+
+
+def _opening(identity: dict[str, Any], parts: Sequence[Answers], published: Protocol | None) -> dict[str, Any]:
+    protocol = {"protocol": published.name if published else "", "source": published.source if published else ""}
+    return {
+        "format": FORMAT,
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "versions": versions(),
+        "model": identity,
+        "data": {**protocol, **described(parts)},
+    }
+
+
+def _tasks(recipe: Recipe, published: Protocol, sides: Split) -> Iterator[Task]:
+    """One task per fold, or one per tested corpus, over the labels it shares with the training corpus."""
+    if published.by != "corpus":
+        yield ask(sides.test, LABEL_SETS[recipe.corpus.labels], recipe.corpus.labels)
+        return
+    trained = {utterance.emotion for utterance in sides.train}
+    known = [label for label in LABEL_SETS[recipe.corpus.labels] if label in trained]
+    for corpus in sorted({utterance.corpus for utterance in sides.test}):
+        yield ask([utterance for utterance in sides.test if utterance.corpus == corpus], known)
+
+
+def _pairs(parts: Sequence[Answers], settings: Settings) -> dict[str, Any]:
+    """Figures of every training corpus on every other, and their means over pairs."""
+    pairs: dict[str, dict[str, Any]] = {}
+    for part in parts:
+        resample = Resample(part.speakers, settings.draws, seed=settings.seed)
+        found = classification(part.targets, part.predictions, part.task.labels, resample)
+        pairs.setdefault(part.fold[0], {})[part.task.utterances[0].corpus] = {
+            "ua": found["ua"]["value"],
+            "low": found["ua"]["low"],
+            "high": found["ua"]["high"],
+            "wa": found["wa"]["value"],
+            "chance": round(100.0 / len(part.task.labels), 2),
+            "labels": list(part.task.labels),
+            "clips": len(part.targets),
+            "speakers": len(set(part.speakers)),
+            "recall": {label: recall["value"] for label, recall in found["recall"].items()},
+            "confusion": found["confusion"],
+        }
+    cells = [cell for row in pairs.values() for cell in row.values()]
+    mean = {key: round(float(np.mean([cell[key] for cell in cells])), 2) for key in ("ua", "wa", "chance")}
+    return {"bootstrap": settings.bootstrap(), "pairs": pairs, "over_pairs": mean}
+
+
+def _key(utterance: Utterance) -> tuple[str, float]:
+    return utterance.path, utterance.start
