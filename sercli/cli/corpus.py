@@ -79,6 +79,7 @@ def table(name: str, root: Path | None, labels: str, form: str | None, file: Pat
     import io
 
     from sercli.corpora import read_corpus
+    from sercli.corpora.speech import with_ends
     from sercli.corpora.table import dump_table, write_table
     from sercli.errors import UsageError
     from sercli.labels import relabel
@@ -88,6 +89,8 @@ def table(name: str, root: Path | None, labels: str, form: str | None, file: Pat
         raise UsageError(f"{file}: --format {form} writes a {suffix} file; change one of the two")
     found = read_corpus(name, root)
     kept = relabel(found, labels)
+    if shape == "emobox":
+        kept = with_ends(kept)  # its loader needs every length
     if file is None:
         text = io.StringIO()
         dump_table(kept, text, suffix, shape=shape)

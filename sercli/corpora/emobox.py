@@ -61,8 +61,8 @@ def read_row(entry: Mapping[str, Any], root: Path, where: str) -> dict[str, Any]
 def entries(rows: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
     """Turn rows of our table into objects.
 
-    `length` (seconds) is written where the end is known. EmoBox's loader wants it everywhere, and the sample rate
-    and the frames, which it does not use, are left out: both would need the audio.
+    `length` (seconds) is written where the end is known, and EmoBox's loader wants it everywhere: `speech.with_ends`
+    finds it. The sample rate and the number of frames, which it does not use, are left out.
 
     Raises:
         CorpusError: an utterance starts later than its file and has no end: EmoBox would load the whole file.

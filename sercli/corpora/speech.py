@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sercli.corpora.table import Utterance
@@ -47,3 +49,16 @@ def check_files(utterances: Iterable[Utterance]) -> None:
     if missing:
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
         raise CorpusError(f"{missing[0]}: no such file{more}; run `sercli corpus check`, or take them out of the table")
+
+
+def with_ends(utterances: Iterable[Utterance]) -> list[Utterance]:
+    """Fill in unknown ends from the files' headers; a file that cannot be read keeps its unknown end."""
+    import soundfile
+
+    filled = []
+    for utterance in utterances:
+        if math.isnan(utterance.end):
+            with suppress(soundfile.LibsndfileError):
+                utterance = replace(utterance, end=round(soundfile.info(utterance.path).duration, 6))
+        filled.append(utterance)
+    return filled

@@ -71,7 +71,19 @@ Without sercli: `waveform` float32 (batch, samples) at 16 kHz, zero-padded on th
 into `model.onnx`; `softmax(logits / {{ config.temperature }})` are the scores of {{ config.labels | join(", ") }}.
 """
 
-LANGUAGE_CODES = {"English": "en", "German": "de", "Polish": "pl", "Greek": "el"}
+LANGUAGE_CODES = {
+    "Amharic": "am",
+    "Arabic": "ar",
+    "English": "en",
+    "French": "fr",
+    "German": "de",
+    "Greek": "el",
+    "Italian": "it",
+    "Mandarin": "zh",
+    "Polish": "pl",
+    "Turkish": "tr",
+    "Urdu": "ur",
+}
 STRICTEST_FIRST = ("CC BY-NC-ND 4.0", "CC BY-NC-SA 4.0", "CC BY-NC 4.0", "CC BY-SA 4.0", "CC BY 4.0", "CC0")
 
 
@@ -103,7 +115,9 @@ def write_card(path: Path, config: dict[str, Any], metrics: dict[str, Any]) -> N
         interval=_interval,
         licence=licence,
         licence_id=licence_id,
-        languages=sorted({LANGUAGE_CODES[row["language"]] for row in material if row["language"] in LANGUAGE_CODES}),
+        languages=sorted(
+            {code for row in material for name, code in LANGUAGE_CODES.items() if name in row["language"]}
+        ),
         model_index=[
             {"corpus": corpus, "protocol": row["data"]["protocol"], "ua": row["over_folds"]["ua"]["mean"]}
             for row in metrics["cross_validation"]
@@ -123,8 +137,11 @@ def _licence(licences: set[str]) -> tuple[str, str]:
     """Find the licence of the weights and its Hub identifier.
 
     Weights are no derivative that NoDerivatives could forbid to share, but they may not be freer than their material:
-    NonCommercial-ShareAlike is what the corpora's own terms add up to.
+    NonCommercial-ShareAlike is what the corpora's own terms add up to. Where a corpus has terms of its own (signed
+    forms, research only), no Creative Commons licence covers the weights.
     """
+    if any(licence not in STRICTEST_FIRST and not licence.startswith("not ") for licence in licences):
+        return "not stated; that of the training material applies", "other"
     strictest = [licence for licence in STRICTEST_FIRST if licence in licences]
     if strictest and strictest[0].startswith("CC BY-NC"):
         return "CC BY-NC-SA 4.0", "cc-by-nc-sa-4.0"

@@ -171,3 +171,12 @@ def test_bad_label_set(capsys: pytest.CaptureFixture[str], emodb: Path) -> None:
     code, out, err = sercli(capsys, "table", "emodb", "--root", emodb, "--labels", "eight")
     assert (code, out) == (2, "")
     assert err.startswith('sercli: error: unknown label set "eight"')
+
+
+def test_emobox_gets_the_length_of_every_file_that_is_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "happy").mkdir()
+    soundfile.write(tmp_path / "happy" / "a.wav", np.zeros(12_000, np.float32), 8_000)
+    (tmp_path / "happy" / "broken.wav").touch()
+    code, out, _ = sercli(capsys, "table", "folder", "--root", tmp_path, "--format", "emobox")
+    assert code == 0
+    assert [json.loads(line).get("length") for line in out.splitlines()] == [1.5, None]
