@@ -18,6 +18,9 @@ from torch import Tensor, nn
 
 from sercli.models.frontend import LogMel, frame_mask
 
+Stage = tuple[Tensor, Tensor]
+"""Frame-level features, zero in the padding, shape (batch, frames, width), and frames per clip, shape (batch,)."""
+
 
 @dataclass(frozen=True)
 class CnnArguments:
@@ -134,12 +137,19 @@ class CnnAttention(nn.Module):
         self.embedding = nn.Linear(2 * arguments.frame_channels, arguments.embedding)
         self.classifier = nn.Linear(arguments.embedding, classes)
 
-    def body(self, log_mel: Tensor, counts: Tensor) -> dict[str, Tensor]:
+    @property
+    def stages(self) -> dict[str, int]:
+        """Width of the frame-level features at each depth, for distillation; `frames` is the deepest."""
+        blocks = {f"block{number}": outputs for number, (outputs, _, _) in enumerate(self.arguments.blocks, start=1)}
+        return {**blocks, "frames": self.arguments.frame_channels}
+
+    def body(self, log_mel: Tensor, counts: Tensor, stages: dict[str, Stage] | None = None) -> dict[str, Tensor]:
         """Everything after the front end.
 
         Args:
             log_mel: normalised frames, zero in the padding, shape (batch, frames, mels)
             counts: frames per clip, shape (batch,)
+            stages: if given, gets the features of every stage, those of blocks averaged over bands
 
         Returns:
             `logits` (batch, classes) and `embedding` (batch, d)
@@ -148,17 +158,21 @@ class CnnAttention(nn.Module):
         counts = _halved(counts, 2)
         mask = frame_mask(counts, features.shape[-1])[:, None, None, :].to(features.dtype)
         features = torch.relu(features) * mask
-        for block in self.blocks:
+        for number, block in enumerate(self.blocks, start=1):
             assert isinstance(block, SeparableBlock)
             features = block(features)
             if block.frame_stride != 1:
                 counts = _halved(counts, block.frame_stride)
                 mask = frame_mask(counts, features.shape[-1])[:, None, None, :].to(features.dtype)
             features = features * mask
+            if stages is not None:
+                stages[f"block{number}"] = features.mean(dim=2).transpose(1, 2), counts
         mask = mask[:, 0]
         features = torch.relu(self.frame_norm(self.frame(features.flatten(1, 2)))) * mask
         for block in self.context:
             features = block(features) * mask
+        if stages is not None:
+            stages["frames"] = features.transpose(1, 2), counts
         # Sums over time in full precision, whatever the convolutions were trained in.
         pooled = self.dropout(self.pool_norm(self.pool(features.float(), mask.float())))
         embedding = torch.relu(self.embedding(pooled))

@@ -136,3 +136,20 @@ def test_foreign_weights_are_refused(tmp_path: Path, damage: str, message: str) 
         students.load_weights(model, path)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_stages_are_the_frames_of_each_depth_and_change_nothing(size: str) -> None:
+    model = student(size)
+    clips, lengths = torch.cat([speech(16_000, 1), speech(16_000, 2)]), torch.tensor([16_000, 9_000])
+    clips[1, 9_000:] = 0
+    stages: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
+    with torch.no_grad():
+        log_mel, counts = model.frontend(clips, lengths)
+        plain = model.body(log_mel, counts)["logits"]
+        assert torch.equal(model.body(log_mel, counts, stages)["logits"], plain)
+    assert {name: features.shape[2] for name, (features, _) in stages.items()} == model.stages
+    assert list(stages)[-1] == "frames"
+    for features, frames in stages.values():
+        assert features.shape[1] == int(frames.max())
+        assert not features[1, int(frames[1]) :].any(), "padding is zero"

@@ -1,0 +1,130 @@
+"""What stands on a speech encoder to make it a teacher: layer weights, pooling over time, and one or several outputs.
+
+    states (batch, layers, frames, width)
+      -> learnable softmax over layers -> mean, or mean and deviation, or attentive statistics over frames
+      -> hidden layer -> `logits` (emotion), `gender`, `dimensions`
+
+Mean pooling and the weighted sum of layers commute, so a frozen encoder's states can be pooled once, cached, and mixed
+later: `forward_pooled` takes what the cache holds, `forward` takes frames, and both agree.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from sercli.models.cnn import AttentiveStatistics
+from sercli.models.frontend import frame_mask
+
+POOLINGS = ("mean", "statistics", "attentive")
+OUTPUTS = {"gender": 2, "dimensions": 3}
+"""Further outputs besides the emotion classes, and their widths."""
+VARIANCE_FLOOR = 1e-6
+
+
+@dataclass(frozen=True)
+class HeadArguments:
+    """Sizes of a head."""
+
+    pooling: str = "mean"
+    """over frames: mean, statistics (mean and standard deviation) or attentive (both, weighted by a small network)"""
+    hidden: int = 256
+    """width of the hidden layer; 0 puts the outputs on the pooled states directly"""
+    dropout: float = 0.3
+    """share of pooled values and of hidden units dropped in training"""
+    attention: int = 128
+    """hidden width of attentive pooling"""
+
+
+class LayerMix(nn.Module):
+    """Weighted sum of an encoder's layers (SUPERB; Yang et al. 2021): one learnable softmax weight per layer."""
+
+    def __init__(self, layers: int) -> None:
+        super().__init__()
+        self.scores = nn.Parameter(torch.zeros(layers))
+
+    @property
+    def weights(self) -> Tensor:
+        """Share of each layer, sum 1, shape (layers,)."""
+        return torch.softmax(self.scores, dim=0)
+
+    def forward(self, states: Tensor) -> Tensor:
+        """Mix (batch, layers, ...) to (batch, ...)."""
+        mixed: Tensor = torch.tensordot(self.weights, states, dims=([0], [1]))
+        return mixed
+
+
+class TeacherHead(nn.Module):
+    """Classes and further outputs from an encoder's hidden states.
+
+    Args:
+        arguments: sizes
+        layers: number of layers it is given
+        width: of a state
+        classes: number of emotion classes
+        outputs: names in OUTPUTS of what else it says
+    """
+
+    def __init__(
+        self, arguments: HeadArguments, layers: int, width: int, classes: int, outputs: tuple[str, ...] = ()
+    ) -> None:
+        super().__init__()
+        self.arguments = arguments
+        self.mix = LayerMix(layers)
+        pooled = width if arguments.pooling == "mean" else 2 * width
+        self.pool = AttentiveStatistics(width, arguments.attention) if arguments.pooling == "attentive" else None
+        # Encoders' dimensions differ in size by orders of magnitude; the running mean and deviation even them out.
+        self.norm = nn.BatchNorm1d(pooled, affine=False)
+        self.dropout = nn.Dropout(arguments.dropout)
+        self.hidden = nn.Linear(pooled, arguments.hidden) if arguments.hidden else None
+        inner = arguments.hidden or pooled
+        self.outputs = nn.ModuleDict(
+            {"logits": nn.Linear(inner, classes), **{name: nn.Linear(inner, OUTPUTS[name]) for name in outputs}}
+        )
+
+    def forward(self, states: Tensor, counts: Tensor) -> dict[str, Tensor]:
+        """Answer from frames.
+
+        Args:
+            states: shape (batch, layers, frames, width)
+            counts: frames per clip, shape (batch,)
+
+        Returns:
+            `logits` (batch, classes), further outputs, and `embedding` (batch, hidden)
+        """
+        mask = frame_mask(counts, states.shape[2])[:, None, :].to(states.dtype)
+        if self.pool is not None:
+            return self._answer(self.pool(self.mix(states).transpose(1, 2), mask))
+        return self.forward_pooled(pool_states(states, counts, self.arguments.pooling))
+
+    def forward_pooled(self, pooled: Tensor) -> dict[str, Tensor]:
+        """Answer from states that are pooled over time already, shape (batch, layers, width or 2 width)."""
+        return self._answer(self.mix(pooled))
+
+    def _answer(self, pooled: Tensor) -> dict[str, Tensor]:
+        features = self.dropout(self.norm(pooled))
+        if self.hidden is not None:
+            features = self.dropout(torch.relu(self.hidden(features)))
+        return {**{name: output(features) for name, output in self.outputs.items()}, "embedding": features}
+
+
+def pool_states(states: Tensor, counts: Tensor, pooling: str) -> Tensor:
+    """Pool every layer over the valid frames.
+
+    Args:
+        states: shape (batch, layers, frames, width)
+        counts: frames per clip, shape (batch,)
+        pooling: mean, or statistics for mean and standard deviation
+
+    Returns:
+        shape (batch, layers, width), or (batch, layers, 2 width)
+    """
+    mask = frame_mask(counts, states.shape[2])[:, None, :, None].to(states.dtype)
+    frames = counts[:, None, None].clamp(min=1).to(states.dtype)
+    mean = (states * mask).sum(dim=2) / frames
+    if pooling == "mean":
+        return mean
+    variance = (((states - mean[:, :, None]) * mask) ** 2).sum(dim=2) / frames
+    return torch.cat([mean, torch.sqrt(variance + VARIANCE_FLOOR)], dim=-1)

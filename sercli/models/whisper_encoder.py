@@ -1,0 +1,165 @@
+"""Whisper's encoder on the clip's true length (Radford et al. 2022).
+
+Whisper was trained on 30 s of padded audio, and transformers runs it so: a clip of 3 s costs ten times its length.
+Its positions are fixed sinusoids, so the first frames of a clip can be encoded alone with the first rows of the
+position table; what is lost is the attention to the silence after the clip.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+from torchaudio.functional import melscale_fbanks
+
+from sercli.audio import SAMPLE_RATE
+from sercli.models import pretrained
+from sercli.models.frontend import HOP_SAMPLES, WINDOW_SAMPLES, frame_mask
+
+FAMILIES = ("whisper",)
+FRAME_SAMPLES = 2 * HOP_SAMPLES  # 20 ms: two mel frames of 10 ms to a frame of the encoder
+POWER_FLOOR = 1e-10
+DYNAMIC_RANGE = 8.0  # log10(power) below the loudest band: 80 dB
+
+
+class WhisperBackbone(nn.Module):
+    """Whisper's encoder: clips padded with zeros to whole frames of 20 ms, and no further.
+
+    A clip longer than the position table (30 s) is cut into equal pieces that fit it; each is encoded like a clip
+    of its own, and their frames are put together again.
+
+    Args:
+        model: transformers' `WhisperEncoder`
+    """
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model: Any = model
+        config = model.config
+        self.width: int = config.d_model
+        self.frame_rate = SAMPLE_RATE / FRAME_SAMPLES
+        self.most_frames: int = config.max_source_positions
+        bins = WINDOW_SAMPLES // 2 + 1
+        filters = melscale_fbanks(
+            bins, 0.0, SAMPLE_RATE / 2, config.num_mel_bins, SAMPLE_RATE, norm="slaney", mel_scale="slaney"
+        )
+        self.register_buffer("filters", filters, persistent=False)
+        self.register_buffer("window", torch.hann_window(WINDOW_SAMPLES), persistent=False)
+        self.filters: Tensor
+        self.window: Tensor
+
+    @property
+    def layers(self) -> nn.ModuleList:
+        """Transformer layers, lowest first."""
+        layers = self.model.layers
+        assert isinstance(layers, nn.ModuleList)
+        return layers
+
+    @property
+    def convolutions(self) -> tuple[nn.Module, ...]:
+        """What turns mel frames into frames of the encoder."""
+        return self.model.conv1, self.model.conv2
+
+    @property
+    def transformer(self) -> tuple[nn.Module, ...]:
+        """Everything above the convolutions but the positions, which are fixed."""
+        return self.model.layers, self.model.layer_norm
+
+    @property
+    def final_norm(self) -> tuple[nn.Module, ...]:
+        """The norm above the last layer."""
+        return (self.model.layer_norm,)
+
+    def log_mel(self, waveform: Tensor, frames: Tensor) -> Tensor:
+        """Log-mel frames as Whisper's feature extractor makes them, clamped by each clip's own loudest band.
+
+        Args:
+            waveform: zero after each clip's end, shape (batch, samples), samples a multiple of 320
+            frames: mel frames per clip, shape (batch,)
+
+        Returns:
+            shape (batch, mels, samples / 160), zero from each clip's last frame on
+        """
+        half = WINDOW_SAMPLES // 2
+        # Mirrored at the start as Whisper does, zeros at the end: what its 30 s of padding put there.
+        padded = nn.functional.pad(waveform[:, None], (half, 0), mode="reflect")[:, 0]
+        padded = nn.functional.pad(padded, (0, half - HOP_SAMPLES))
+        spectrum = torch.stft(
+            padded, WINDOW_SAMPLES, HOP_SAMPLES, window=self.window, center=False, return_complex=True
+        )
+        log_mel = torch.log10((self.filters.T @ spectrum.abs() ** 2).clamp(min=POWER_FLOOR))
+        mask = frame_mask(frames, log_mel.shape[2])[:, None]
+        loudest = log_mel.masked_fill(mask == 0, -torch.inf).amax(dim=(1, 2), keepdim=True)
+        return (torch.maximum(log_mel, loudest - DYNAMIC_RANGE) + 4.0) / 4.0 * mask
+
+    def forward(self, waveform: Tensor, lengths: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
+        """Encode clips.
+
+        Args:
+            waveform: mono 16 kHz, zero after each clip's end, shape (batch, samples)
+            lengths: true lengths in samples, shape (batch,)
+
+        Returns:
+            layers + 1 states, each (batch, frames, width), undefined after a clip's end; frames per clip (batch,)
+        """
+        counts = _ceil(lengths, FRAME_SAMPLES).clamp(min=1)
+        waveform = nn.functional.pad(waveform, (0, max(0, int(counts.max()) * FRAME_SAMPLES - waveform.shape[1])))
+        if int(counts.max()) <= self.most_frames:
+            return self._run(waveform, counts), counts
+        cuts = [_pieces(count, self.most_frames) for count in counts.tolist()]
+        pieces = [
+            clip[first * FRAME_SAMPLES : end * FRAME_SAMPLES]
+            for clip, cut in zip(waveform, cuts, strict=True)
+            for first, end in cut
+        ]
+        sizes = [end - first for cut in cuts for first, end in cut]
+        states = self._run(pad_sequence(pieces, batch_first=True), torch.tensor(sizes, device=counts.device))
+        return tuple(_joined(state, cuts) for state in states), counts
+
+    def _run(self, waveform: Tensor, counts: Tensor) -> tuple[Tensor, ...]:
+        frames = int(counts.max())
+        with torch.autocast(waveform.device.type, enabled=False):  # half precision ends at 65,504: too little for power
+            log_mel = self.log_mel(waveform[:, : frames * FRAME_SAMPLES].float(), 2 * counts)
+        hidden = nn.functional.gelu(self.model.conv1(log_mel))
+        hidden = hidden * frame_mask(2 * counts, 2 * frames)[:, None]  # alone, a clip has zeros after its end here too
+        hidden = nn.functional.gelu(self.model.conv2(hidden)).transpose(1, 2)
+        hidden = hidden + self.model.embed_positions.weight[:frames]
+        inside = None if int(counts.min()) == frames else frame_mask(counts, frames)[:, None, None].bool()
+        states = [hidden]
+        for layer in self.layers:
+            states.append(layer(states[-1], inside))
+        states[-1] = self.model.layer_norm(states[-1])
+        return tuple(states)
+
+
+def load_whisper_encoder(files: pretrained.Pretrained, config: Any) -> WhisperBackbone:
+    """Load the encoder of a Whisper checkpoint: the whole model's, with or without its head, or the encoder alone.
+
+    Raises:
+        BundleError: no weights that fit
+    """
+    from transformers.models.whisper.modeling_whisper import WhisperEncoder
+
+    config._attn_implementation = "sdpa"  # takes the mask as truth values, whatever the precision
+    return WhisperBackbone(pretrained.load(WhisperEncoder, files, config, {r"^(model\.)?encoder\.": ""}))
+
+
+def _ceil(values: Tensor, step: int) -> Tensor:
+    return torch.div(values + step - 1, step, rounding_mode="floor")
+
+
+def _pieces(frames: int, most: int) -> list[tuple[int, int]]:
+    """Cut a clip into the fewest pieces of at most `most` frames, equal but for the last: (first frame, end)."""
+    step = math.ceil(frames / math.ceil(frames / most))
+    return [(first, min(first + step, frames)) for first in range(0, frames, step)]
+
+
+def _joined(state: Tensor, cuts: list[list[tuple[int, int]]]) -> Tensor:
+    """Put the frames of pieces (pieces, frames, width) together to those of clips (batch, frames, width)."""
+    rows = iter(state)
+    return pad_sequence(
+        [torch.cat([next(rows)[: end - first] for first, end in cut]) for cut in cuts], batch_first=True
+    )
