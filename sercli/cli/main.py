@@ -22,6 +22,7 @@ COMMANDS = {
     "train": "Train a model from a recipe.",
     "eval": "Measure a model or a recipe: figures with intervals, noise, cost, pictures.",
     "export": "Turn a trained checkpoint into a student bundle (ONNX, int8).",
+    "cache": "Show or clear what teachers have computed.",
     "corpus": "List, tabulate and check speech corpora.",
 }
 """Verb to one-line help. The module is `sercli.cli.VERB`, the command its attribute `VERB`."""

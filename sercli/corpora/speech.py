@@ -52,13 +52,14 @@ def check_files(utterances: Iterable[Utterance]) -> None:
 
 
 def with_ends(utterances: Iterable[Utterance]) -> list[Utterance]:
-    """Fill in unknown ends from the files' headers; a file that cannot be read keeps its unknown end."""
-    import soundfile
+    """Fill in unknown ends from the files' headers; where a header does not say, they stay unknown."""
+    from sercli.audio import opened
 
     filled = []
     for utterance in utterances:
         if math.isnan(utterance.end):
-            with suppress(soundfile.LibsndfileError):
-                utterance = replace(utterance, end=round(soundfile.info(utterance.path).duration, 6))
+            with suppress(AudioError), opened(utterance.path) as recording:
+                if recording.seconds is not None:
+                    utterance = replace(utterance, end=round(recording.seconds, 6))
         filled.append(utterance)
     return filled

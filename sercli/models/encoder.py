@@ -122,6 +122,7 @@ class Encoder(nn.Module):
             waveform: mono float32 at 16 kHz, zero-padded on the right, shape (batch, samples)
             lengths: true lengths in samples, int64 (batch,)
         """
+        lengths = lengths.to(waveform.device)
         waveform = waveform[:, : int(lengths.max())]
         waveform = waveform * frame_mask(lengths, waveform.shape[1])
         states, counts = self.backbone(waveform, lengths)

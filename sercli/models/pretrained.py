@@ -156,7 +156,7 @@ def _download(name: str, revision: str) -> Path:
         raise ModelNotFoundError(
             f"{name}: no revision {revision!r}; see 'Files and versions' of {_endpoint()}/{name}"
         ) from problem
-    except (OSError, errors.HTTPError) as problem:
+    except Exception as problem:  # also the errors of the HTTP client, which differs between versions of the library
         reason = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else first_line(problem)
         raise ModelNotFoundError(
             f"{name}: revision {revision!r} is not in the cache and the Hub cannot be reached ({reason}); connect and "
@@ -212,8 +212,9 @@ def _shortened(keys: Sequence[str]) -> str:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Hold back transformers' loading bar and its report in colour: what matters in them is raised in one line."""
-    from transformers.utils import logging
+    from transformers import utils
 
+    logging: Any = utils.logging
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity(logging.CRITICAL)
     logging.disable_progress_bar()

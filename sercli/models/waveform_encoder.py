@@ -7,6 +7,7 @@ UniSpeech(-SAT) (Wang et al. 2021, Chen et al. 2022) share the shape and differ 
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 import torch
@@ -48,11 +49,11 @@ class WaveformBackbone(nn.Module):
         standardised: whether the model expects zero mean and unit variance
     """
 
-    def __init__(self, model: nn.Module, standardised: bool) -> None:
+    def __init__(self, model: Any, standardised: bool) -> None:
         super().__init__()
         self.model: Any = model
         self.standardised = standardised
-        config = self.model.config
+        config = model.config
         self.masked = (
             config.model_type != "data2vec-audio"
             and config.feat_extract_norm == "layer"
@@ -115,7 +116,9 @@ class WaveformBackbone(nn.Module):
         return states, counts
 
     def _run(self, waveform: Tensor, mask: Tensor | None = None) -> tuple[Tensor, ...]:
-        output = self.model(waveform, attention_mask=mask, output_hidden_states=True)
+        with warnings.catch_warnings():  # WavLM gives torch a mask of truth values beside its position bias
+            warnings.filterwarnings("ignore", "Support for mismatched key_padding_mask and attn_mask")
+            output = self.model(waveform, attention_mask=mask, output_hidden_states=True)
         # Models with norms before each layer end in a norm; from transformers 5 on, hidden_states[-1] lacks it.
         return *output.hidden_states[:-1], output.last_hidden_state
 
@@ -128,13 +131,14 @@ def load_waveform_model(files: pretrained.Pretrained, config: Any) -> WaveformBa
     """
     from transformers import AutoFeatureExtractor, AutoModel
 
+    extractors: Any = AutoFeatureExtractor
     try:
-        extractor = AutoFeatureExtractor.from_pretrained(files.folder, local_files_only=True, trust_remote_code=False)
+        extractor = extractors.from_pretrained(files.folder, local_files_only=True, trust_remote_code=False)
         rate, standardised = int(extractor.sampling_rate), bool(extractor.do_normalize)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as problem:
         raise BundleError(
-            f"{files.folder}: no preprocessor_config.json with sampling_rate and do_normalize, which say what input the "
-            f"model wants ({pretrained.first_line(problem)}); copy it from the model that this one was trained from"
+            f"{files.folder}: no preprocessor_config.json with sampling_rate and do_normalize, so what input the model "
+            f"wants is unknown ({pretrained.first_line(problem)}); copy the file from the model it was trained from"
         ) from problem
     if rate != SAMPLE_RATE:
         raise BundleError(

@@ -81,7 +81,7 @@ class WhisperBackbone(nn.Module):
             frames: mel frames per clip, shape (batch,)
 
         Returns:
-            shape (batch, mels, samples / 160), zero from each clip's last frame on
+            shape (batch, mels, samples / 160), zero after each clip's last frame
         """
         half = WINDOW_SAMPLES // 2
         # Mirrored at the start as Whisper does, zeros at the end: what its 30 s of padding put there.
