@@ -19,7 +19,7 @@ LEAST_SAMPLES = 1_600
 GRAPH = """
 <ir_version: 10, opset_import: ["" : 20]>
 tiny (float[batch, samples] waveform, int64[batch] lengths)
-    => (float[batch, {classes}] logits, float[batch, 2] embedding)
+    => (float[batch, {classes}] logits, float[batch, 2] embedding{output})
 <float[1, {classes}] centres = {{{centres}}}>
 {{
     axis_1 = Constant<value_ints = [1]>()
@@ -55,7 +55,12 @@ tiny (float[batch, samples] waveform, int64[batch] lengths)
     power = Div(lower, length_float)
     loudness = Log(power)
     embedding = Concat<axis = 1>(brightness, loudness)
-}}
+{head}}}
+"""
+DIMENSIONS_HEAD = """
+    dull = Neg(brightness)
+    three = Concat<axis = 1>(brightness, dull, loudness)
+    dimensions = Sigmoid(three)
 """
 
 
@@ -87,12 +92,22 @@ def config(**changes: Any) -> dict[str, Any]:
     return {**values, **changes}
 
 
-def make_bundle(folder: Path, sharpness: float = SHARPNESS, **changes: Any) -> Path:
-    """Write a bundle of the tiny student."""
+def dimensions(hertz: float, amplitude: float = 0.3) -> list[float]:
+    """Arousal, valence and dominance by the tiny student's dimensions head, for a tone."""
+    features = np.array([brightness(hertz), -brightness(hertz), np.log(amplitude**2 / 2.0)])
+    return (1.0 / (1.0 + np.exp(-features))).tolist()
+
+
+def make_bundle(folder: Path, sharpness: float = SHARPNESS, rates: bool = False, **changes: Any) -> Path:
+    """Write a bundle of the tiny student; one that `rates` has a dimensions head."""
     import onnx
 
     centres = ", ".join(f"{brightness(TONES[label]):.6f}" for label in LABELS)
-    graph = onnx.parser.parse_model(GRAPH.format(classes=len(LABELS), centres=centres, sharpness=sharpness))
+    output, head = (", float[batch, 3] dimensions", DIMENSIONS_HEAD) if rates else ("", "")
+    if rates:
+        changes = {"heads": {"logits": len(LABELS), "dimensions": 3}, **changes}
+    text = GRAPH.format(classes=len(LABELS), centres=centres, sharpness=sharpness, output=output, head=head)
+    graph = onnx.parser.parse_model(text)
     onnx.checker.check_model(graph)
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("model.onnx", "model.int8.onnx"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,84 +20,111 @@ if TYPE_CHECKING:
     from sercli.evaluation.measure import Settings
     from sercli.evaluation.run import Evaluation
 
+    Comparison = Callable[[Evaluation], dict[str, Any]]
+
 PATH = click.Path(path_type=Path)
 FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
+PRECISION = click.Choice(["float32", "int8"])
+FORMAT = click.Choice(["table", "json", "jsonl"])
+HEADINGS = {
+    "corpora": "What to test on",
+    "recipe": "A recipe instead of a model",
+    "precision": "How to measure",
+    "robustness": "Robustness",
+    "report": "Output",
+}
+"""First option of each group to the heading above it in the help."""
 
 
-@click.command(name="eval", epilog="Exit codes: 0 measured, 1 failed, 2 wrong usage, 130 Ctrl-C.")
+class GroupedHelp(click.Command):
+    """A command with too many options for one list."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options under their headings."""
+        groups: list[tuple[str, list[tuple[str, str]]]] = []
+        for option in self.get_params(ctx):
+            if option.name in HEADINGS:
+                groups.append((HEADINGS[option.name], []))
+            record = option.get_help_record(ctx)
+            if record and isinstance(option, click.Option):
+                groups[-1][1].append(record)
+        for heading, records in groups:
+            with formatter.section(heading):
+                formatter.write_dl(records)
+
+
+@click.command(name="eval", cls=GroupedHelp, epilog="Exit codes: 0 measured, 1 failed, 2 wrong usage, 130 Ctrl-C.")
 @click.argument("model", required=False, shell_complete=complete_model)
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
-@click.option("--corpus", "corpora", multiple=True, metavar="NAME", help="Test on this corpus; can be repeated.")
+@click.option("--corpus", "corpora", multiple=True, metavar="NAME", help="This corpus; can be repeated.")
 @click.option("--root", type=PATH, help="The corpus's own folder.  [default: NAME below --data]")
-@click.option("--data", type=PATH, help="Folder of corpora, one folder each.  [default: $SERCLI_DATA]")
-@click.option("--table", type=PATH, help="Test on this table (.csv, .jsonl).")
-@click.option("--recipe", type=PATH, help="Train and test every fold of this recipe's protocol; KEY=VALUE overrides.")
-@click.option("--protocol", metavar="NAME", help="Published folds, such as `ravdess-emobox6`; names the label set too.")
-@click.option("--labels", metavar="SET", help="Label set, or `shared`: what model and data both have.  [default: the "
-              "protocol's, else shared]")  # fmt: skip
-@click.option("--against", metavar="MODEL", help="Also test this model, or the predictions.csv of a report, in pairs.")
-@click.option("--precision", type=click.Choice(["float32", "int8"]), default="float32", show_default=True)
-@click.option("--robustness", is_flag=True, help="Also under noise, codecs, rooms, gain, clipping: all there is.")
-@click.option("--kinds", metavar="A,B,...", help="Only these corruptions, such as `babble,rain,opus`.")
-@click.option("--snr", metavar="DB,DB,...", help="Signal-to-noise ratios.  [default: 20,15,10,5,0,-5]")
-@click.option("--noise", type=FOLDER, help="Folder of noise recordings, one folder per kind (with `test/` if split).")
-@click.option("--rir", type=FOLDER, help="Folder of room impulse responses.  [default: `rir` in --noise]")
-@click.option("--cost", is_flag=True, help="Also size, MACs, time and memory on one thread. Bundles only.")
+@click.option("--data", type=PATH, envvar="SERCLI_DATA", help="Folder of corpora, one each.  [default: $SERCLI_DATA]")
+@click.option("--table", type=PATH, help="Instead: the utterances of a table (.csv, .jsonl).")
+@click.option("--protocol", metavar="NAME", help="Test folds and labels as published, such as `ravdess-emobox6`.")
+@click.option("--labels", metavar="SET", help="Label set.  [default: `shared`, what model and data both have]")
 @click.option("--scale", type=(float, float), metavar="LOW HIGH", help="Of the table's arousal, valence, dominance.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of noise and bootstrap.")
-@click.option("-o", "--output", "runs", type=PATH, help="Run folder of a recipe's folds.  [default: runs/NAME]")
-@click.option("--resume", is_flag=True, help="Go on with a recipe's unfinished folds; finished ones are kept.")
+@click.option("--recipe", type=PATH, help="Train and test every fold of its protocol; KEY=VALUE overrides its keys.")
+@click.option("-o", "--output", "runs", type=PATH, help="Folder of the folds' runs.  [default: runs/NAME]")
+@click.option("--resume", is_flag=True, help="Go on with unfinished folds; finished ones are kept.")
+@click.option("--precision", type=PRECISION, default="float32", help="Graph of a bundle.  [default: float32]")
+@click.option("--seed", type=click.IntRange(0), default=0, metavar="N", help="Of noise and intervals.  [default: 0]")
+@click.option("--against", metavar="MODEL", shell_complete=complete_model, help="Compare with this one, or a --report.")
+@click.option("--cost", is_flag=True, help="Size, MACs, and time and memory on one thread; of a bundle.")
+@click.option("--robustness", is_flag=True, help="Under all there is: noise, codecs, rooms, levels, clipping.")
+@click.option("--kinds", metavar="A,B,...", help="Under these only, such as `babble,rain,opus`.")
+@click.option("--snr", metavar="DB,DB,...", help="Signal-to-noise ratios.  [default: 20,15,10,5,0,-5]")
+@click.option("--noise", type=FOLDER, help="Folder of noise recordings, one folder per kind (with `test` if split).")
+@click.option("--rir", type=FOLDER, help="Folder of room impulse responses.  [default: `rir` in --noise]")
 @click.option("--report", type=PATH, help="Folder for report.md, metrics.json, predictions.csv and pictures.")
-@click.option("--overwrite", is_flag=True, help="Replace the report, and a recipe's folds unless --resume.")
-@click.option("-f", "--format", "form", type=click.Choice(["table", "json", "jsonl"]),
-              help="Default: table on a terminal, jsonl when piped.")  # fmt: skip
-@click.option("-q", "--quiet", is_flag=True, help="No progress bar, no notes; a warning is still told.")
+@click.option("--overwrite", is_flag=True, help="Replace a report; without --resume, a recipe's folds too.")
+@click.option("-f", "--format", "form", type=FORMAT, help="Default: table on a terminal, jsonl when piped.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress bar, no notes; warnings are still told.")
 def evaluate(model: str | None, overrides: tuple[str, ...], **options: Any) -> None:
-    """Measure MODEL (a bundled student, a bundle or run folder) on a corpus or table, or a recipe by its protocol.
+    """Measure MODEL (a bundled student, a bundle or a run folder) on a corpus or table, or a recipe by its protocol.
 
-    Prints a figure per line, with 95 % intervals over speakers: UA, WA, macro F1, recall, calibration, groups. What
-    the model was trained or selected on is marked SEEN: such a figure says nothing about other speakers.
+    One line per figure, with 95 % intervals over speakers: UA, WA, macro F1, recall, calibration, groups. SEEN marks
+    what the model was trained, selected or calibrated on: such a figure says nothing about other speakers.
 
     \b
     sercli eval micro --corpus emodb --root ~/emodb
     sercli eval micro --table calls.csv --against my-student --report report
     sercli eval --recipe zoo/recipes/ravdess-micro.yaml --data ~/corpora --resume
     """
-    extras.require("train", "sercli eval")
-    extras.require("eval", "sercli eval")
+    _check(model, overrides, options)
+    _require_extras(options)
     from sercli.evaluation.measure import Settings
     from sercli.evaluation.results import check_folder, write_results
 
-    _check(model, overrides, options)
+    settings, grid = Settings(options["seed"], scale=options["scale"]), _grid(options)
+    compare = _comparison(settings, options) if options["against"] else None
     if options["report"]:
         check_folder(options["report"], options["overwrite"])
-    settings = Settings(options["seed"], scale=options["scale"])
     if options["recipe"]:
-        found = _by_recipe([*([model] if model else []), *overrides], settings, options)
+        found = _by_recipe([*([model] if model else []), *overrides], grid, settings, options)
     else:
-        found = _by_model(str(model), settings, options)
-    if options["against"]:
-        found.metrics["against"] = _against(found, settings, options)
-    seen = found.metrics["seen"]
-    if seen["status"] != "unseen":
-        output.note(f"warning: {seen['status'].upper()}: {seen['message']}")
-    form = options["form"] or ("table" if sys.stdout.isatty() else "jsonl")
-    output.result(_text(found.metrics, form))
-    if options["report"]:
-        names = write_results(found, options["report"])
-        if not options["quiet"]:
-            output.note(f"{options['report']}: {', '.join(names)}")
+        found = _by_model(str(model), grid, settings, options)
+    if compare:
+        found.metrics["against"] = compare(found)
+    _tell(found.metrics, options["quiet"])
+    try:
+        names = write_results(found, options["report"]) if options["report"] else []
+    finally:  # the figures of a long run are not lost with a full disk, nor the report with a reader that has gone
+        output.result(_text(found.metrics, options["form"] or ("table" if sys.stdout.isatty() else "jsonl")))
+    if names and not options["quiet"]:
+        output.note(f"{options['report']}: {', '.join(names)}")
 
 
 def _check(model: str | None, overrides: tuple[str, ...], options: dict[str, Any]) -> None:
     """Refuse what does not go together before anything is loaded."""
-    data = [name for name in ("recipe", "corpora", "table") if options[name]]
-    if len(data) != 1:
+    if sum(bool(options[name]) for name in ("recipe", "corpora", "table")) != 1:
         raise UsageError("name what to measure on, once: --corpus NAME, --table FILE or --recipe FILE")
+    if options["scale"] and not options["scale"][0] < options["scale"][1]:
+        raise UsageError("--scale LOW HIGH: the lower end comes first, such as --scale 1 5")
     if options["recipe"]:
-        useless = [f"--{name}" for name in ("labels", "cost", "root") if options[name]]
-        if useless or options["precision"] != "float32":
-            raise UsageError(f"{useless[0] if useless else '--precision'} is for a MODEL; a recipe says it itself")
+        useless = [f"--{name}" for name in ("root", "labels", "cost") if options[name]]
+        useless += ["--precision"] if options["precision"] != "float32" else []
+        if useless:
+            raise UsageError(f"{useless[0]} is for a MODEL; a recipe has its own corpora and labels, and float32 runs")
         return
     if model is None:
         raise UsageError("which model? Give a name (micro), a bundle folder or a run folder, or --recipe FILE")
@@ -104,62 +132,19 @@ def _check(model: str | None, overrides: tuple[str, ...], options: dict[str, Any
         raise UsageError(f"{overrides[0]}: KEY=VALUE overrides are for --recipe; name one model")
     if options["runs"] or options["resume"]:
         raise UsageError("--output and --resume are for the folds of a --recipe; --report names the report folder")
+    if options["overwrite"] and not options["report"]:
+        raise UsageError("--overwrite needs --report")
     if options["root"] and len(options["corpora"]) != 1:
         raise UsageError("--root is the folder of one --corpus; with several, use --data DIR with a folder for each")
 
 
-def _by_model(name: str, settings: Settings, options: dict[str, Any]) -> Evaluation:
-    from sercli.cli.progress import progress_bar
-    from sercli.corpora.splits import protocol
-    from sercli.evaluation.model import open_model
-    from sercli.evaluation.run import evaluate
-    from sercli.evaluation.task import SHARED
-
-    opened = open_model(name, options["precision"])
-    published = protocol(options["protocol"]) if options["protocol"] else None
-    utterances = _utterances(options)
-    labels = options["labels"] or (published.label_set if published else SHARED)
-    with progress_bar(not options["quiet"], len(utterances)) as bar:
-        found = evaluate(opened, utterances, labels, published, _grid(options), settings, lambda: bar.update(1))
-    if options["cost"]:
-        from sercli.evaluation.cost import cost
-
-        if opened.kind != "bundle":
-            raise UsageError(f"{name}: --cost needs a bundle; make one with `sercli export`")
-        found.metrics["cost"] = cost(opened.folder, options["precision"])
-    return found
-
-
-def _by_recipe(overrides: list[str], settings: Settings, options: dict[str, Any]) -> Evaluation:
-    from sercli.evaluation.run import cross_validate
-    from sercli.training.recipe import load_recipe
-
-    if options["protocol"]:
-        overrides = [*overrides, f"split.protocol={options['protocol']}"]
-    if options["corpora"] or options["table"]:
-        raise UsageError("a recipe names its corpora itself (corpus.sources); leave --corpus and --table out")
-    recipe = load_recipe(options["recipe"], overrides)
-    folder = options["runs"] or Path("runs") / recipe.name
-    choices = {key: options[key] for key in ("resume", "quiet")}
-    overwrite = options["overwrite"] and not options["resume"]
-    note = (lambda _: None) if options["quiet"] else output.note
-    return cross_validate(
-        recipe, folder, options["data"], _grid(options), settings, overwrite=overwrite, note=note, **choices
-    )
-
-
-def _utterances(options: dict[str, Any]) -> list[Utterance]:
-    """Read what to test on, with native labels."""
-    from sercli.corpora import read_corpus
-    from sercli.corpora.table import read_table
-    from sercli.training.run import source_root
-
-    if options["table"]:
-        return read_table(options["table"])
-    found = []
-    for name in options["corpora"]:
-        found += read_corpus(name, options["root"] or source_root(name, options["data"]))
-    return found
+def _require_extras(options: dict[str, Any]) -> None:
+    """Ask for what is needed beyond the base install; a bundle is measured without."""
+    if options["recipe"]:
+        extras.require("train", "sercli eval --recipe")
+    for name in ("report", "cost"):
+        if options[name]:
+            extras.require("eval", f"sercli eval --{name}")
 
 
 def _grid(options: dict[str, Any]) -> Grid:
@@ -171,7 +156,7 @@ def _grid(options: dict[str, Any]) -> Grid:
             raise UsageError(f"{useless[0]} says how to corrupt: add --robustness, or --kinds A,B,...")
         return Grid()
     places = options["noise"], options["rir"]
-    kinds = tuple(options["kinds"].split(",")) if options["kinds"] else every_kind(*places)
+    kinds = tuple(map(str.strip, options["kinds"].split(","))) if options["kinds"] else every_kind(*places)
     try:
         snr_db = tuple(map(float, options["snr"].split(","))) if options["snr"] else SNR_DB
     except ValueError:
@@ -179,17 +164,93 @@ def _grid(options: dict[str, Any]) -> Grid:
     return Grid(kinds, snr_db, *places)
 
 
-def _against(found: Evaluation, settings: Settings, options: dict[str, Any]) -> dict[str, Any]:
+def _comparison(settings: Settings, options: dict[str, Any]) -> Comparison:
+    """Open the other side of --against before hours of work, not after."""
+    from sercli.cli.progress import progress_bar
     from sercli.evaluation.model import open_model
     from sercli.evaluation.results import PREDICTIONS, read_predictions
     from sercli.evaluation.run import compared_with_model, compared_with_predictions
 
-    other = Path(options["against"])
-    if other.is_dir() and (other / PREDICTIONS).exists():
-        other = other / PREDICTIONS
-    if other.name == PREDICTIONS:
-        return compared_with_predictions(found, read_predictions(other), str(other), settings)
-    return compared_with_model(found, open_model(options["against"], options["precision"]), settings)
+    file = Path(options["against"])
+    if (file / PREDICTIONS).exists():
+        file /= PREDICTIONS
+    if file.suffix == ".csv":
+        said = read_predictions(file)
+        return lambda found: compared_with_predictions(found, said, str(file), settings)
+    other = open_model(options["against"], options["precision"])
+
+    def compare(found: Evaluation) -> dict[str, Any]:
+        with progress_bar(not options["quiet"], found.metrics["data"]["utterances"]) as bar:
+            return compared_with_model(found, other, settings, lambda: bar.update(1))
+
+    return compare
+
+
+def _by_model(name: str, grid: Grid, settings: Settings, options: dict[str, Any]) -> Evaluation:
+    from sercli.cli.progress import progress_bar
+    from sercli.corpora.splits import CROSS_CORPUS, protocol
+    from sercli.evaluation.cost import cost
+    from sercli.evaluation.model import open_model
+    from sercli.evaluation.run import evaluate
+    from sercli.evaluation.task import SHARED
+
+    if options["protocol"] == CROSS_CORPUS:
+        raise UsageError(f"{CROSS_CORPUS} trains on each corpus in turn: give it a --recipe, or leave --protocol out")
+    published = protocol(options["protocol"]) if options["protocol"] else None
+    opened = open_model(name, options["precision"])
+    if options["cost"] and opened.kind != "bundle":
+        raise UsageError(f"{name}: --cost needs a bundle; make one with `sercli export`")
+    utterances = _utterances(options)
+    labels = options["labels"] or (published.label_set if published else SHARED)
+    with progress_bar(not options["quiet"], len(utterances)) as bar:
+        found = evaluate(opened, utterances, labels, published, grid, settings, lambda: bar.update(1))
+    if options["cost"]:
+        found.metrics["cost"] = cost(opened.folder, options["precision"])
+    return found
+
+
+def _utterances(options: dict[str, Any]) -> list[Utterance]:
+    """Read what to test on, with native labels."""
+    from sercli.corpora import read_corpus
+    from sercli.corpora.table import read_table
+
+    if options["table"]:
+        return read_table(options["table"])
+    data = options["data"]
+    roots = {name: options["root"] or (data / name if data else None) for name in options["corpora"]}
+    return [utterance for name, root in roots.items() for utterance in read_corpus(name, root)]
+
+
+def _by_recipe(overrides: list[str], grid: Grid, settings: Settings, options: dict[str, Any]) -> Evaluation:
+    from sercli.corpora.splits import CROSS_CORPUS
+    from sercli.evaluation.run import cross_validate
+    from sercli.training.recipe import load_recipe
+
+    if options["protocol"]:
+        overrides = [*overrides, f"split.protocol={options['protocol']}"]
+    recipe = load_recipe(options["recipe"], overrides)
+    if recipe.split.protocol == CROSS_CORPUS and options["against"]:
+        raise UsageError(f"{CROSS_CORPUS} has other labels for every pair of corpora; leave --against out")
+    folder = options["runs"] or Path("runs") / recipe.name
+    choices = {key: options[key] for key in ("resume", "quiet")}
+    overwrite = options["overwrite"] and not options["resume"]
+    note = (lambda _: None) if options["quiet"] else output.note
+    return cross_validate(recipe, folder, options["data"], grid, settings, overwrite=overwrite, note=note, **choices)
+
+
+def _tell(metrics: dict[str, Any], quiet: bool) -> None:
+    """Say on stderr what was asked, and warn of models that know the speakers or may do."""
+    data = metrics["data"]
+    left_out = ", ".join(f"{emotion} {count}" for emotion, count in data["left_out"].items())
+    if not quiet:
+        output.note(
+            f"{data['utterances']} utterances, {data['speakers']} speakers, labels {', '.join(data['labels'])}"
+            + (f"; left out: {left_out}" if left_out else "")
+        )
+    for part in (metrics, metrics.get("against", {})):
+        seen = part.get("seen", {"status": "unseen"})
+        if seen["status"] != "unseen":
+            output.note(f"warning: {part['model']['id']}: {seen['status'].upper()}: {seen['message']}")
 
 
 def _text(metrics: dict[str, Any], form: str) -> str:

@@ -20,6 +20,7 @@ from sercli.errors import ExitCode, SercliError
 COMMANDS = {
     "predict": "Label speech files, folders or standard input.",
     "train": "Train a model from a recipe.",
+    "distill": "Train a student from a teacher.",
     "eval": "Measure a model or a recipe: figures with intervals, noise, cost, pictures.",
     "export": "Turn a trained checkpoint into a student bundle (ONNX, int8).",
     "cache": "Show or clear what teachers have computed.",

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from sercli.audio import SAMPLE_RATE
 from sercli.corpora.speech import check_files, read_utterance
 from sercli.corpora.table import Utterance
+from sercli.errors import AudioError, CorpusError
 from sercli.evaluation.task import Task
 
 if TYPE_CHECKING:
@@ -26,8 +27,7 @@ if TYPE_CHECKING:
 UNLABELLED = -1
 """Target of an utterance that has ratings but no label."""
 UNANSWERED = -1
-"""Answer for an utterance in which the model hears only silence."""
-
+"""Answer for an utterance in which the model hears only silence, or where no label is asked for."""
 
 Cell = tuple[str, str]
 """Kind and level of a corruption."""
@@ -101,14 +101,14 @@ def answer(
         advance: called after each utterance
 
     Raises:
-        CorpusError: a file is missing or cannot be read
+        CorpusError: a file is missing, cannot be read or cannot be scored
     """
     check_files(task.utterances)
     decision = student.decision(task.labels or None, threshold=0.0)
     pool = ThreadPoolExecutor(os.cpu_count() or 1)
     rows: list[_Outcome] = []
     try:
-        for row in pool.map(lambda u: _ask(student, decision, u, corruptions, seed), task.utterances):
+        for row in pool.map(lambda u: _ask(student, decision, task.labels, u, corruptions, seed), task.utterances):
             rows.append(row)
             advance()
     finally:
@@ -117,7 +117,7 @@ def answer(
     return Answers(
         task=task,
         targets=np.array([task.labels.index(u.emotion) if u.emotion else UNLABELLED for u in task.utterances]),
-        predictions=np.array([_number(row.clean, task.labels) for row in rows]),
+        predictions=np.array([row.said for row in rows]),
         scores=np.array([[row.clean.scores.get(label, np.nan) for label in task.labels] for row in rows]),
         embeddings=np.array([_or_nan(row.clean.embedding, width) for row in rows], np.float32),
         dimensions=np.array([_or_nan(row.clean.dimensions, 3) for row in rows], np.float32),
@@ -160,23 +160,35 @@ def joined(parts: Sequence[Answers]) -> Answers:
 @dataclass(frozen=True)
 class _Outcome:
     clean: Prediction
+    said: int
     spoilt: list[int]
     seconds: float
 
 
 def _ask(
-    student: Student, decision: Decision, utterance: Utterance, corruptions: Sequence[Corruption], seed: int
+    student: Student,
+    decision: Decision,
+    labels: Sequence[str],
+    utterance: Utterance,
+    corruptions: Sequence[Corruption],
+    seed: int,
 ) -> _Outcome:
     signal = read_utterance(utterance)
-    clean = student.label_whole([signal], decision)
     speaker = voice(utterance)
-    name = f"{speaker}/{Path(utterance.path).stem}/{utterance.start}"
-    spoilt = []
-    for corruption in corruptions:
-        random = np.random.default_rng([seed, _digest(name), _digest(corruption.kind)])
-        heard = student.label_whole([corruption(signal, random, speaker)], decision)
-        spoilt.append(_number(heard, decision.classes))
-    return _Outcome(clean, spoilt, len(signal) / SAMPLE_RATE)
+    name = _digest(f"{speaker}/{Path(utterance.path).stem}/{utterance.start}")
+
+    def said(prediction: Prediction) -> int:
+        return labels.index(prediction.best) if labels and prediction.scores else UNANSWERED
+
+    try:
+        clean = student.label_whole([signal], decision)
+        spoilt = []
+        for corruption in corruptions:
+            random = np.random.default_rng([seed, name, _digest(corruption.kind)])
+            spoilt.append(said(student.label_whole([corruption(signal, random, speaker)], decision)))
+    except AudioError as problem:
+        raise CorpusError(f"{utterance.path}: {problem}") from problem
+    return _Outcome(clean, said(clean), spoilt, len(signal) / SAMPLE_RATE)
 
 
 def row_of(utterance: Utterance) -> Row:
@@ -191,10 +203,6 @@ def voice(utterance: Utterance) -> str:
 
 def _digest(text: str) -> int:
     return zlib.crc32(text.encode())  # unlike hash(), the same in every process
-
-
-def _number(prediction: Prediction, labels: Sequence[str]) -> int:
-    return labels.index(prediction.best) if prediction.scores else UNANSWERED
 
 
 def _or_nan(values: npt.NDArray[np.float32] | None, width: int) -> npt.NDArray[np.float32]:

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, TypedDict
 
 NAMES = {"ua": "UA", "wa": "WA", "macro_f1": "macro F1"}
-MARKS = {"unseen": "", "unknown": "", "seen": "SEEN", "partly seen": "PARTLY SEEN"}
-"""What stands beside every figure of a model that knows the speakers."""
+MARKS = {"unseen": "", "unknown": "", "partly seen": "PARTLY SEEN", "seen": "SEEN"}
+"""What stands beside every figure of a model that knows the speakers, the more of them the later."""
 CALIBRATION_NAMES = {"ece": ("ECE", "%"), "nll": ("NLL", "nat"), "brier": ("Brier score", "")}
 
 
@@ -35,17 +35,24 @@ def lines(metrics: Mapping[str, Any]) -> Iterator[Line]:
     """
     status = metrics["seen"]["status"]
     for line in _figures(metrics):
-        line["seen"] = status
-        yield line
+        yield {**line, "seen": status}
+    if against := metrics.get("against"):
+        # a comparison is worth no more than the side that knows the speakers better
+        either = max(status, against.get("seen", {"status": "unseen"})["status"], key=[*MARKS].index)
+        for line in _differences(against):
+            yield {**line, "seen": either}
 
 
 def _figures(metrics: Mapping[str, Any]) -> Iterator[Line]:
-    figures, asked = metrics.get("figures", {}), metrics["data"]["utterances"]
+    figures = metrics.get("figures", {})
+    labelled = sum(recall["clips"] for recall in figures.get("recall", {}).values())
     for key, name in NAMES.items():
         if key in figures:
-            yield _line(name, "", figures[key], "%", asked)
+            yield _line(name, "", figures[key], "%", labelled)
     for label, recall in figures.get("recall", {}).items():
         yield _line("recall", label, recall, "%", recall["clips"])
+    if unanswered := figures.get("unanswered"):
+        yield _line("without an answer", "silence, counted wrong", {"value": unanswered}, "clips")
     for name, found in figures.get("dimensions", {}).items():
         for key in ("ccc", "rmse"):
             yield _line(key.upper(), name, found[key], "", found["clips"])
@@ -81,32 +88,36 @@ def _figures(metrics: Mapping[str, Any]) -> Iterator[Line]:
         for name, size in cost["files"].items():
             yield _line("file", name, {"value": size}, "byte")
         yield _line("MACs per second of audio", "", {"value": cost["macs_per_second"]}, "")
+        yield _line("time to open", "one thread", {"value": cost["load_ms"]}, "ms")
+        yield _line("time to label a clip", "one thread", {"value": cost["clip_ms"]}, "ms")
         yield _line("real-time factor", "one thread", {"value": cost["real_time_factor"]}, "")
         yield _line("peak memory", "one thread", {"value": cost["peak_memory_mb"]}, "MB")
         reference = cost["reference"]
         yield _line("time over a matrix product of as many MACs", "", {"value": reference["ratio_to_matmul"]}, "x")
         yield _line("peak memory over the imports'", "", {"value": reference["ratio_to_imports"]}, "x")
-    if against := metrics.get("against"):
-        for key in ("ua", "wa"):
-            difference = {**against[key], "value": against[key]["difference"]}
-            yield _line(f"{NAMES[key]} of {against['model']['id']} less this", "", difference, "points")
-            yield _line("p of that difference", NAMES[key], {"value": against[key]["p"]}, "")
+
+
+def _differences(against: Mapping[str, Any]) -> Iterator[Line]:
+    for key in ("ua", "wa"):
+        difference = {**against[key], "value": against[key]["difference"]}
+        yield _line(f"{NAMES[key]} of {against['model']['id']} less this", "", difference, "points", against["clips"])
+        yield _line("p of that difference", NAMES[key], {"value": against[key]["p"]}, "")
 
 
 def table(metrics: Mapping[str, Any]) -> str:
     """Lay the lines out for people, one figure a line."""
     rows = [
-        (f"{line['metric']}  {line['of']}".strip(), _number(line), line["unit"], _interval(line), _clips(line))
+        (
+            *(f"{line['metric']}  {line['of']}".strip(), _number(line), line["unit"], _interval(line), _clips(line)),
+            MARKS[line["seen"]],
+        )
         for line in lines(metrics)
     ]
-    name_width, value_width, unit_width, interval_width, clips_width = (
-        max(map(len, cells)) for cells in zip(*rows, strict=True)
-    )
-    mark = MARKS[metrics["seen"]["status"]]
+    widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
     return "\n".join(
-        f"{name:<{name_width}}  {value:>{value_width}} {unit:<{unit_width}}  {between:<{interval_width}}  "
-        f"{clips:>{clips_width}}  {mark}".rstrip()
-        for name, value, unit, between, clips in rows
+        f"{name:<{widths[0]}}  {value:>{widths[1]}} {unit:<{widths[2]}}  {between:<{widths[3]}}  "
+        f"{clips:>{widths[4]}}  {mark}".rstrip()
+        for name, value, unit, between, clips, mark in rows
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from sercli import __version__
-from sercli.evaluation.answers import UNANSWERED, UNLABELLED, Answers
+from sercli.evaluation.answers import UNANSWERED, UNLABELLED, Answers, voice
 from sercli.evaluation.bootstrap import Indices, Resample
 from sercli.evaluation.calibration import calibration
 from sercli.evaluation.corruption import Corruption
@@ -49,7 +49,7 @@ def measure(answers: Answers, settings: Settings, threshold: float | None = None
 
     Args:
         answers: of one model, or of one model per fold pooled (each speaker tested once)
-        settings: of the bootstrap
+        settings: of the bootstrap and of the ratings
         threshold: below which the model abstains; None where it never does
 
     Returns:
@@ -82,9 +82,9 @@ def measure(answers: Answers, settings: Settings, threshold: float | None = None
             settings.draws,
             settings.seed,
         )
-    rated = ratings(utterances, settings.scale)
-    if np.isfinite(answers.dimensions).any() and np.isfinite(rated).any():
-        found["figures"]["dimensions"] = dimensional(rated, answers.dimensions, resample)
+    if np.isfinite(answers.dimensions).any():
+        agreement = dimensional(ratings(utterances, settings.scale), answers.dimensions, resample)
+        found["figures"] |= {"dimensions": agreement} if agreement else {}
     return found
 
 
@@ -114,7 +114,11 @@ def robustness(answers: Answers, corruptions: Sequence[Corruption], settings: Se
 
 
 def by_fold(answers: Answers) -> dict[str, Any]:
-    """UA and WA of every fold, and their mean and standard deviation over folds."""
+    """UA and WA of every fold, and their mean and (population) standard deviation over folds.
+
+    UA of a fold is over the classes that occur in it: not every speaker of EmoDB has all seven.
+    """
+    answers = answers.only(answers.targets != UNLABELLED)
     folds: dict[str, Any] = {}
     for name in dict.fromkeys(answers.fold):
         part = answers.only(np.array([fold == name for fold in answers.fold]))
@@ -123,6 +127,7 @@ def by_fold(answers: Answers) -> dict[str, Any]:
             "ua": found["ua"]["value"],
             "wa": found["wa"]["value"],
             "clips": len(part.targets),
+            "classes": len(set(part.targets.tolist())),
             "speakers": sorted(set(part.speakers)),
         }
     over = {
@@ -139,9 +144,6 @@ def described(parts: Sequence[Answers]) -> dict[str, Any]:
     """Say what was asked, in one task or several: the part `data` of metrics.json, but for the protocol."""
     asked = {(u.path, u.start): (u, float(s)) for p in parts for u, s in zip(p.task.utterances, p.seconds, strict=True)}
     utterances = [utterance for utterance, _ in asked.values()]
-    left_out: Counter[str] = Counter()
-    for part in parts:
-        left_out.update(part.task.left_out)
     return {
         "corpora": dict(sorted(Counter(utterance.corpus for utterance in utterances).items())),
         "label_set": parts[0].task.label_set,
@@ -149,7 +151,7 @@ def described(parts: Sequence[Answers]) -> dict[str, Any]:
         "utterances": len(utterances),
         "speakers": len({(u.corpus, u.speaker) for u in utterances if u.speaker}),
         "seconds": round(sum(seconds for _, seconds in asked.values()), 1),
-        "left_out": dict(sorted(left_out.items())),
+        "left_out": parts[0].task.left_out if len(parts) == 1 else {},
         "table_sha256": table_sha256(utterances),
     }
 
@@ -169,7 +171,7 @@ def _columns(answers: Answers) -> dict[str, list[str]]:
     utterances = answers.task.utterances
     return {
         "gender": [utterance.gender for utterance in utterances],
-        "speaker": answers.speakers if any(utterance.speaker for utterance in utterances) else [""] * len(utterances),
+        "speaker": [voice(utterance) for utterance in utterances],
         "corpus": [utterance.corpus for utterance in utterances],
         "duration": duration_bins(answers.seconds),
     }

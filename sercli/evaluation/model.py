@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,9 @@ from sercli.corpora.table import Utterance
 from sercli.errors import BundleError
 from sercli.hub.bundled import resolve
 from sercli.runtime.bundle import CONFIG_FILE, ONNX_FILES, BundleConfig
-from sercli.runtime.student import Precision, Student, load
+from sercli.runtime.student import ID_DIGITS, Precision, Student, load
 
 CHECKPOINT = "checkpoint.json"
-ID_DIGITS = 12  # of the sha256 of the weights
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,21 @@ class Model:
     """file name to the hash of what answers"""
     heard: Heard | None
     """None where the model does not say"""
+
+    @contextmanager
+    def answering(self) -> Iterator[Student]:
+        """Lend the student to several threads, in each of which torch would otherwise start threads of its own."""
+        if self.kind == "bundle":
+            yield self.student
+            return
+        import torch
+
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # micro with two: 1.6 times the CPU time and no sooner done
+        try:
+            yield self.student
+        finally:
+            torch.set_num_threads(threads)
 
     def identity(self) -> dict[str, Any]:
         """What metrics.json says of the model."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,16 +14,16 @@ import numpy as np
 from sercli.corpora.splits import Protocol, Split, split
 from sercli.corpora.table import Utterance
 from sercli.errors import CorpusError, LabelError, LeakError, UsageError
-from sercli.evaluation.answers import UNANSWERED, UNLABELLED, Answers, Row, answer, joined, row_of
+from sercli.evaluation.answers import UNANSWERED, UNLABELLED, Answers, Row, answer, joined, row_of, voice
 from sercli.evaluation.bootstrap import Indices, Resample
 from sercli.evaluation.compare import compare
 from sercli.evaluation.corruption import Corruption
 from sercli.evaluation.grid import Grid
-from sercli.evaluation.measure import FORMAT, Settings, by_fold, described, measure, robustness, versions
+from sercli.evaluation.measure import FORMAT, LEVEL, Settings, by_fold, described, measure, robustness, versions
 from sercli.evaluation.metrics import classification
 from sercli.evaluation.model import Model, open_model
 from sercli.evaluation.seen import seen
-from sercli.evaluation.task import SHARED, Task, ask
+from sercli.evaluation.task import SHARED, Task, ask, ratings
 from sercli.labels import LABEL_SETS
 from sercli.training.recipe import Recipe
 
@@ -78,13 +78,19 @@ def evaluate(
 
     Raises:
         LabelError, CorpusError, LeakError: as `task.ask`, `answer` and `splits.split`
+        UsageError: a grid without labels to measure UA on
     """
     rates = "dimensions" in model.student.config.heads
     sides = tests_of(published, utterances) if published else [("", list(utterances))]
     task = ask([u for _, side in sides for u in side], model.student.labels, label_set, rates)
+    if grid.kinds and not task.labels:
+        raise UsageError("robustness is measured as UA, and the data has ratings only; leave --robustness out")
+    if rates:
+        ratings(task.utterances, settings.scale)  # refuses a wrong scale before hours of work, not after
     fold_of = {_key(utterance): name for name, side in sides for utterance in side}
     cells = grid.cells(task.utterances)
-    answers = answer(model.student, task, cells, seed=settings.seed, advance=advance)
+    with model.answering() as student:
+        answers = answer(student, task, cells, seed=settings.seed, advance=advance)
     answers = dataclasses.replace(answers, fold=[fold_of[_key(u)] for u in task.utterances])
     threshold = model.student.config.abstain_threshold or None
     metrics = {
@@ -126,32 +132,37 @@ def cross_validate(
     Raises:
         RecipeError, CorpusError, LeakError: as the functions of training.run
         LeakError: a fold's model has heard one of its test speakers
+        LabelError: a class nobody shows in any test, two corpora with fewer than two labels in common
+        UsageError: a grid across corpora
     """
     from sercli.training.run import fold_split, read_sources, recipe_protocol, train_fold
 
     utterances = read_sources(recipe, data)
     published = recipe_protocol(recipe, utterances)
+    if grid.kinds and published.by == "corpus":
+        raise UsageError("robustness is measured on one set of labels, not across corpora; leave --robustness out")
+    splits = {fold.name: fold_split(recipe, utterances, published, fold) for fold in published.folds}
+    tasks = _tasks(recipe, published, splits)
     parts: list[Answers] = []
     hashes: dict[str, str] = {}
     identity: dict[str, Any] = {}
     cells: Sequence[Corruption] = ()
-    for fold in published.folds:
-        sides = fold_split(recipe, utterances, published, fold)
-        place = folder / f"fold-{fold.name}"
-        train_fold(recipe, sides, place, resume=resume, overwrite=overwrite, quiet=quiet)
+    for name, sides in splits.items():
+        place = folder / f"fold-{name}"
+        cells = grid.cells([*sides.train, *sides.dev])  # before training, so that what is missing is told at once
+        train_fold(recipe, sides, place, data, resume=resume, overwrite=overwrite, quiet=quiet)
         model = open_model(place)
         if model.heard is None or any(utterance in model.heard for utterance in sides.test):
-            raise LeakError(f"{place}: its model has heard test speakers of fold {fold.name}; train it anew")
-        identity, (hashes[fold.name],) = model.identity(), model.sha256.values()
-        cells = grid.cells([*sides.train, *sides.dev])
-        parts += [
-            answer(model.student, task, cells, seed=settings.seed, fold=fold.name)
-            for task in _tasks(recipe, published, sides)
-        ]
-        note(f"fold {fold.name}: {place}")
-    identity |= {"kind": "recipe", "id": "", "sha256": hashes, "recipe": dataclasses.asdict(recipe)}
+            raise LeakError(f"{place}: its model has heard test speakers of fold {name}, or hides whom; train it anew")
+        identity, (hashes[name],) = model.identity(), model.sha256.values()
+        with model.answering() as student:
+            parts += [answer(student, task, cells, seed=settings.seed, fold=name) for task in tasks[name]]
+        note(f"fold {name}: {place}")
+    identity |= {"kind": "recipe", "id": "", "sha256": hashes, "temperature": None}
+    identity["recipe"] = dataclasses.asdict(recipe)
+    message = "no fold's model has heard the speakers it is tested on"
     rest = {
-        "seen": {"status": "unseen", "speakers": [], "utterances": 0, "message": "no fold's model heard its speakers"},
+        "seen": {"status": "unseen", "speakers": [], "utterances": 0, "message": message},
         "development": FIXED_SCHEDULE if recipe.split.train_on_dev else published.dev_rule,
         "seed": recipe.seed,
     }
@@ -168,18 +179,21 @@ def cross_validate(
     return Evaluation(metrics, answers)
 
 
-def compared_with_model(first: Evaluation, model: Model, settings: Settings) -> dict[str, Any]:
+def compared_with_model(
+    first: Evaluation, model: Model, settings: Settings, advance: Advance = lambda: None
+) -> dict[str, Any]:
     """Test a second model on the utterances of an evaluation: the part `against` of metrics.json.
 
     Raises:
         LabelError: the second model lacks a label
-        UsageError: the evaluation was across corpora
+        UsageError: the evaluation was across corpora, or without labels
     """
     answers = _comparable(first)
     task = answers.task
     if lacking := [label for label in task.labels if label not in model.student.labels]:
         raise LabelError(f"{model.student.id} has no label {', '.join(lacking)}; choose --labels that both have")
-    second = answer(model.student, task, seed=settings.seed)
+    with model.answering() as student:
+        second = answer(student, task, seed=settings.seed, advance=advance)
     found = _compared(answers, second.predictions, settings)
     return {"model": model.identity(), "seen": seen(model.heard, task.utterances), **found}
 
@@ -196,31 +210,37 @@ def compared_with_predictions(
         settings: of the figures
 
     Raises:
-        CorpusError: an utterance is not among them
-        UsageError: the evaluation was across corpora
+        CorpusError: an utterance is not among them, or cannot be told from another; answers outside the labels
+        UsageError: the evaluation was across corpora, or without labels
     """
     answers = _comparable(first)
     labels = answers.task.labels
-    missing = [utterance.path for utterance in answers.task.utterances if row_of(utterance) not in said]
-    if missing:
+    rows = [row_of(utterance) for utterance in answers.task.utterances]
+    if missing := [u.path for u, row in zip(answers.task.utterances, rows, strict=True) if row not in said]:
         raise CorpusError(f"{name}: nothing on {missing[0]} ({len(missing)} missing); it is of another test")
-    others = [said[row_of(utterance)] for utterance in answers.task.utterances]
-    second = np.array([labels.index(other) if other in labels else UNANSWERED for other in others])
+    if len(set(rows)) < len(rows):
+        raise CorpusError(f"{name}: several utterances have one speaker, file name and start; name the model instead")
+    if foreign := sorted({said[row] for row in rows} - {"", *labels}):
+        raise CorpusError(f"{name}: answers {', '.join(foreign)}, no labels here; take the same --labels for both")
+    second = np.array([labels.index(said[row]) if said[row] else UNANSWERED for row in rows])
     return {"model": {"name": name, "id": name}, **_compared(answers, second, settings)}
 
 
 def _comparable(evaluation: Evaluation) -> Answers:
     if evaluation.answers is None:
         raise UsageError("--against needs one set of labels; compare one pair of corpora at a time")
+    if not evaluation.answers.task.labels:
+        raise UsageError("--against compares labels, and the data has ratings only; leave it out")
     return evaluation.answers
 
 
 def _compared(answers: Answers, second: Indices, settings: Settings) -> dict[str, Any]:
     labelled = answers.targets != UNLABELLED
     one = answers.only(labelled)
-    return compare(
+    found = compare(
         one.targets, one.predictions, second[labelled], one.task.labels, one.speakers, settings.draws, settings.seed
     )
+    return {**found, "speakers": len({voice(utterance) for utterance in one.task.utterances} - {""})}
 
 
 def _opening(identity: dict[str, Any], parts: Sequence[Answers], published: Protocol | None) -> dict[str, Any]:
@@ -234,22 +254,32 @@ def _opening(identity: dict[str, Any], parts: Sequence[Answers], published: Prot
     }
 
 
-def _tasks(recipe: Recipe, published: Protocol, sides: Split) -> Iterator[Task]:
+def _tasks(recipe: Recipe, published: Protocol, splits: Mapping[str, Split]) -> dict[str, list[Task]]:
     """One task per fold, or one per tested corpus, over the labels it shares with the training corpus."""
+    labels = LABEL_SETS[recipe.corpus.labels]
     if published.by != "corpus":
-        yield ask(sides.test, LABEL_SETS[recipe.corpus.labels], recipe.corpus.labels)
-        return
-    trained = {utterance.emotion for utterance in sides.train}
-    known = [label for label in LABEL_SETS[recipe.corpus.labels] if label in trained]
-    for corpus in sorted({utterance.corpus for utterance in sides.test}):
-        yield ask([utterance for utterance in sides.test if utterance.corpus == corpus], known)
+        # asked of all folds together: each class occurs, but not in every fold, as one speaker of EmoDB has no disgust
+        whole = ask([utterance for sides in splits.values() for utterance in sides.test], labels, recipe.corpus.labels)
+        return {name: [Task(sides.test, whole.labels, whole.label_set, {})] for name, sides in splits.items()}
+    tasks: dict[str, list[Task]] = {name: [] for name in splits}
+    for fold in published.folds:
+        sides = splits[fold.name]
+        trained = {utterance.emotion for utterance in sides.train}
+        known = [label for label in labels if label in trained]
+        for corpus in fold.test:
+            try:
+                task = ask([utterance for utterance in sides.test if utterance.corpus == corpus], known)
+            except (CorpusError, LabelError) as problem:  # none of its utterances may have a label of the other corpus
+                raise LabelError(f"{fold.name} to {corpus}, over the labels both have: {problem}") from problem
+            tasks[fold.name].append(task)
+    return tasks
 
 
 def _pairs(parts: Sequence[Answers], settings: Settings) -> dict[str, Any]:
     """Figures of every training corpus on every other, and their means over pairs."""
     pairs: dict[str, dict[str, Any]] = {}
     for part in parts:
-        resample = Resample(part.speakers, settings.draws, seed=settings.seed)
+        resample = Resample(part.speakers, settings.draws, LEVEL, settings.seed)
         found = classification(part.targets, part.predictions, part.task.labels, resample)
         pairs.setdefault(part.fold[0], {})[part.task.utterances[0].corpus] = {
             "ua": found["ua"]["value"],
@@ -265,7 +295,7 @@ def _pairs(parts: Sequence[Answers], settings: Settings) -> dict[str, Any]:
         }
     cells = [cell for row in pairs.values() for cell in row.values()]
     mean = {key: round(float(np.mean([cell[key] for cell in cells])), 2) for key in ("ua", "wa", "chance")}
-    return {"bootstrap": settings.bootstrap(), "pairs": pairs, "over_pairs": mean}
+    return {"bootstrap": settings.bootstrap(), "figures": {}, "pairs": pairs, "over_pairs": mean}
 
 
 def _key(utterance: Utterance) -> tuple[str, float]:

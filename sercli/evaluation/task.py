@@ -17,12 +17,14 @@ import numpy.typing as npt
 
 from sercli.corpora import CORPORA
 from sercli.corpora.table import Utterance, dump_table
-from sercli.errors import CorpusError, LabelError
+from sercli.errors import CorpusError, LabelError, UsageError
 from sercli.evaluation.dimensional import DIMENSIONS
 from sercli.labels import labels_of, normalise, place
 
 SHARED = "shared"
 """Instead of a label set: the labels that model and data both have."""
+NO_LABEL = "unlabelled"
+"""Among the emotions left out: none was given."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Task:
     label_set: str
     """Name of the label set, or SHARED."""
     left_out: dict[str, int]
-    """Emotions without a place among the labels, and how many utterances have them."""
+    """Emotions without a place among the labels, or NO_LABEL, to the utterances that no label was asked for."""
 
 
 def ask(utterances: Sequence[Utterance], known: Sequence[str], label_set: str = SHARED, rates: bool = False) -> Task:
@@ -46,14 +48,19 @@ def ask(utterances: Sequence[Utterance], known: Sequence[str], label_set: str = 
         utterances: with native labels
         known: the model's labels
         label_set: measure on this whole set, or on the labels that model and data both have
-        rates: the model rates arousal, valence and dominance, so utterances with those but no label count too
+        rates: the model rates arousal, valence and dominance, so utterances with those but no label count too, and a
+            corpus with ratings alone is a task without labels
 
     Raises:
         LabelError: a label the model lacks, a class without utterances, an unknown word, fewer than two labels left
-        CorpusError: no utterances
+        CorpusError: no utterances, or one of them twice
     """
     if not utterances:
         raise CorpusError("no utterances to evaluate on; check the corpus or table")
+    stretches = Counter((utterance.path, utterance.start, str(utterance.end)) for utterance in utterances)
+    (path, start, _), times = stretches.most_common(1)[0]
+    if times > 1:
+        raise CorpusError(f"{path}: from {start:g} s on {times} times, and would count as often; keep one row of it")
     wanted = tuple(known) if label_set == SHARED else labels_of(label_set)
     if lacking := [label for label in wanted if label not in known]:
         raise LabelError(
@@ -65,10 +72,11 @@ def ask(utterances: Sequence[Utterance], known: Sequence[str], label_set: str = 
     for utterance in utterances:
         emotion = utterance.emotion.strip()
         label = place(emotion, wanted, utterance.corpus) if emotion else None
-        if emotion and label is None:
-            left_out[emotion] += 1
-        if label or (rates and not all(math.isnan(getattr(utterance, name)) for name in DIMENSIONS)):
+        rated = rates and _rated(utterance)
+        if label or rated:
             kept.append(replace(utterance, emotion=label or ""))
+        if not label and (emotion or not rated):
+            left_out[emotion or NO_LABEL] += 1
     present = {utterance.emotion for utterance in kept}
     empty = [label for label in wanted if label not in present]
     if empty and label_set != SHARED:
@@ -77,7 +85,10 @@ def ask(utterances: Sequence[Utterance], known: Sequence[str], label_set: str = 
             f"`--labels {SHARED}` for the labels that model and data both have"
         )
     labels = tuple(label for label in known if label in present)
-    if len(labels) < 2 and not (rates and kept):
+    if len(labels) < 2 and rates and any(map(_rated, kept)):  # one label is no choice: a UA of 100 % for nothing
+        left_out.update(utterance.emotion for utterance in kept if utterance.emotion)
+        kept, labels = [replace(utterance, emotion="") for utterance in kept if _rated(utterance)], ()
+    elif len(labels) < 2:
         words = ", ".join(sorted({utterance.emotion for utterance in utterances} - {""})) or "none"
         raise LabelError(
             f"model and data share {len(labels)} labels, two are needed (model: {', '.join(known)}; data: {words}); "
@@ -87,10 +98,18 @@ def ask(utterances: Sequence[Utterance], known: Sequence[str], label_set: str = 
 
 
 def votes(utterances: Sequence[Utterance], labels: Sequence[str]) -> npt.NDArray[np.float64]:
-    """Count the annotators' votes for each label, shape (utterances, labels); zeros where nobody voted for any."""
+    """Count the annotators' votes for each label, shape (utterances, labels); zeros where nobody voted for any.
+
+    Votes for words without a place among the labels are not counted.
+
+    Raises:
+        CorpusError: votes that are no counts
+    """
     counts = np.zeros((len(utterances), len(labels)))
     for row, utterance in enumerate(utterances):
         for word, number in json.loads(utterance.votes or "{}").items():
+            if not isinstance(number, int | float) or not 0 <= number < math.inf:
+                raise CorpusError(f'{utterance.path}: votes of {json.dumps(number)} for "{word}"; write a count')
             label = place(word, labels, utterance.corpus) if normalise(word) else None
             if label:
                 counts[row, labels.index(label)] += number
@@ -102,11 +121,14 @@ def ratings(utterances: Sequence[Utterance], scale: tuple[float, float] | None =
 
     Args:
         utterances: of any corpora; unknown values are NaN
-        scale: lowest and highest value in use; None takes the corpus's own
+        scale: lowest and highest value in use; None takes each corpus's own, 0 to 1 for a corpus we do not know
 
     Raises:
-        CorpusError: a corpus whose scale nobody knows, or a value outside it
+        CorpusError: a value outside the scale
+        UsageError: a scale without extent
     """
+    if scale and not scale[0] < scale[1]:
+        raise UsageError(f"a scale from {scale[0]:g} to {scale[1]:g}; give the lowest value first, --scale LOW HIGH")
     values = np.full((len(utterances), len(DIMENSIONS)), math.nan)
     for row, utterance in enumerate(utterances):
         given = np.array([getattr(utterance, name) for name in DIMENSIONS])
@@ -124,9 +146,16 @@ def ratings(utterances: Sequence[Utterance], scale: tuple[float, float] | None =
 
 
 def table_sha256(utterances: Sequence[Utterance]) -> str:
-    """Hash what was asked: every row as CSV, paths below their common folder, so that a moved corpus is the same."""
-    paths = [str(Path(utterance.path).absolute()) for utterance in utterances]
-    folder = os.path.commonpath([os.path.dirname(path) for path in paths])  # noqa: PTH120 - many thousand times
+    """Hash what was asked: every row as CSV, paths below their common folder, so that a moved corpus is the same.
+
+    Weights are left out, they are of training: the same test has one hash, whichever recipe is tested.
+    """
+    rows = [replace(utterance, weight=1.0) for utterance in utterances]
+    folder = os.path.commonpath([Path(row.path).absolute().parent for row in rows])
     text = io.StringIO()
-    dump_table(sorted(utterances, key=lambda u: (u.path, u.start)), text, ".csv", Path(folder))
+    dump_table(sorted(rows, key=lambda row: (row.path, row.start)), text, ".csv", Path(folder))
     return hashlib.sha256(text.getvalue().encode()).hexdigest()
+
+
+def _rated(utterance: Utterance) -> bool:
+    return not all(math.isnan(getattr(utterance, name)) for name in DIMENSIONS)

@@ -14,6 +14,7 @@ from torch.utils.data import Dataset, Sampler
 
 from sercli.audio import SAMPLE_RATE
 from sercli.corpora.table import Utterance
+from sercli.training.lessons import Lessons, collate_lessons
 from sercli.training.recipe import AugmentPart
 from sercli.training.store import FULL_SCALE, AudioStore
 
@@ -30,6 +31,7 @@ class Clips(Dataset[dict[str, Any]]):
         labels: label set, which gives class numbers
         augment: what to do to clips; None for evaluation
         weights: loss weight per utterance, shape (clips,)
+        lessons: what a teacher says about each utterance; None without one
     """
 
     def __init__(
@@ -39,10 +41,13 @@ class Clips(Dataset[dict[str, Any]]):
         labels: Sequence[str],
         augment: AugmentPart | None = None,
         weights: npt.NDArray[np.float64] | None = None,
+        lessons: Lessons | None = None,
     ) -> None:
         self.store = store
         self.augment = augment
-        self.targets = [labels.index(utterance.emotion) for utterance in utterances]
+        self.lessons = lessons
+        # An utterance heard for its teacher's states alone has no label: class 0, which no method may look at then.
+        self.targets = [labels.index(utterance.emotion) if utterance.emotion else 0 for utterance in utterances]
         self.weights = np.ones(len(utterances)) if weights is None else weights
         # A corpus that never shows a class says nothing about it: its clips do not compete with that class.
         present: dict[str, npt.NDArray[np.bool_]] = {}
@@ -54,15 +59,19 @@ class Clips(Dataset[dict[str, Any]]):
         return len(self.targets)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """One clip: waveform int16 (samples,), label, loss weight, classes its corpus has."""
+        """One clip: waveform int16 (samples,), label, loss weight, classes its corpus has, what its teacher says."""
         waveform: npt.NDArray[Any] = self.store[index]
+        whole = len(waveform)
+        start, stop = 0, whole
         if self.augment is not None:
-            waveform = _cut(waveform, self.augment)
+            start, stop = _stretch(whole, self.augment)
+            waveform = _retimed(waveform[start:stop], self.augment)
         return {
             "waveform": waveform,
             "label": self.targets[index],
             "weight": self.weights[index],
             "known": self.known[index],
+            "lesson": self.lessons.of(index, start / whole, stop / whole) if self.lessons else {},
         }
 
 
@@ -71,7 +80,8 @@ def collate(items: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
 
     Returns:
         `waveform` float32 (batch, samples), `lengths` (batch,), `labels` (batch,), `weights` (batch,),
-        `known` bool (batch, classes)
+        `known` bool (batch, classes), and with a teacher any of `teacher_logits` (batch, classes), `teacher_pooled`
+        (batch, layers, width), `teacher_frames` (batch, frames, layers, width) with `teacher_counts` (batch,)
     """
     lengths = [len(item["waveform"]) for item in items]
     # Never narrower than a clip may be cut: the front end needs a few whole windows, however short the recordings.
@@ -84,6 +94,7 @@ def collate(items: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
         "labels": torch.tensor([item["label"] for item in items]),
         "weights": torch.tensor([item["weight"] for item in items], dtype=torch.float32),
         "known": torch.from_numpy(np.stack([item["known"] for item in items])),
+        **collate_lessons([item["lesson"] for item in items]),
     }
 
 
@@ -168,15 +179,19 @@ def _uniform(low: float, high: float) -> float:
     return low + (high - low) * float(torch.rand(()))
 
 
-def _cut(waveform: npt.NDArray[np.int16], augment: AugmentPart) -> npt.NDArray[np.int16] | npt.NDArray[np.float32]:
-    spare = max(len(waveform) - MIN_SAMPLES, 0)
-    head = min(int(_uniform(0.0, augment.trim_seconds) * SAMPLE_RATE), spare // 2)
-    tail = min(int(_uniform(0.0, augment.trim_seconds) * SAMPLE_RATE), spare // 2)
-    waveform = waveform[head : len(waveform) - tail]
+def _stretch(samples: int, augment: AugmentPart) -> tuple[int, int]:
+    """Choose what of a clip is heard: start and end in samples."""
+    spare = max(samples - MIN_SAMPLES, 0)
+    start = min(int(_uniform(0.0, augment.trim_seconds) * SAMPLE_RATE), spare // 2)
+    stop = samples - min(int(_uniform(0.0, augment.trim_seconds) * SAMPLE_RATE), spare // 2)
     longest = int(augment.max_seconds * SAMPLE_RATE)
-    if len(waveform) > longest:
-        start = int(_uniform(0.0, len(waveform) - longest))
-        waveform = waveform[start : start + longest]
+    if stop - start > longest:
+        start += int(_uniform(0.0, stop - start - longest))
+        stop = start + longest
+    return start, stop
+
+
+def _retimed(waveform: npt.NDArray[np.int16], augment: AugmentPart) -> npt.NDArray[np.int16] | npt.NDArray[np.float32]:
     if augment.speed > 0 and _uniform(0.0, 1.0) < augment.speed_probability:
         import soxr
 

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from sercli.methods.base import Method
-from sercli.models.cnn import CnnAttention
+from sercli.methods.terms import cross_entropy, weighted_mean
+from sercli.models.cnn import CnnAttention, Stage
 from sercli.training.augment import Augmentation
 from sercli.training.recipe import AugmentPart
 
 
 class Learner(nn.Module):
-    """Loss in training, logits in evaluation.
+    """Loss of the methods in training, logits in evaluation.
 
     Args:
         student: the network to train
-        methods: (recipe name, method)
+        methods: (recipe name, method), connected
         augment: the recipe's augment section
         average: decay of the running mean of the weights; 0 keeps none
         bf16: run the student in bfloat16 while training
@@ -44,6 +45,9 @@ class Learner(nn.Module):
         self.average = copy.deepcopy(student).requires_grad_(False) if average > 0 else None
         self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
         self.updates: Tensor
+        self.epoch = 0.0
+        """parts of epochs trained so far, for terms that warm up"""
+        self._terms: list[dict[str, Tensor]] = []
 
     @property
     def best(self) -> CnnAttention:
@@ -51,7 +55,16 @@ class Learner(nn.Module):
         return self.student if self.average is None else self.average
 
     def forward(
-        self, waveform: Tensor, lengths: Tensor, labels: Tensor, weights: Tensor, known: Tensor
+        self,
+        waveform: Tensor,
+        lengths: Tensor,
+        labels: Tensor,
+        weights: Tensor,
+        known: Tensor,
+        teacher_logits: Tensor | None = None,
+        teacher_pooled: Tensor | None = None,
+        teacher_frames: Tensor | None = None,
+        teacher_counts: Tensor | None = None,
     ) -> dict[str, Any]:
         """Run one batch.
 
@@ -61,9 +74,13 @@ class Learner(nn.Module):
             labels: class numbers, shape (batch,)
             weights: loss weights, shape (batch,)
             known: classes that each clip's corpus has, shape (batch, classes)
+            teacher_logits: as `Method.losses` wants them, where a method asks for them; so the next three
+            teacher_pooled: time-pooled states
+            teacher_frames: states of every frame
+            teacher_counts: frames per clip
 
         Returns:
-            `loss` and `logits` (batch, classes)
+            `loss` and `logits` (batch, classes); in evaluation the loss is plain cross-entropy, whatever is trained
         """
         targets = nn.functional.one_hot(labels, known.shape[1]).float()
         if self.training:
@@ -73,15 +90,31 @@ class Learner(nn.Module):
                 log_mel = self.augmentation.features(log_mel, counts)
                 log_mel, counts, order, share = self.augmentation.mixup(log_mel, counts)
             targets = share * targets + (1.0 - share) * targets[order]
+            teacher = {"teacher_logits": teacher_logits, "teacher_pooled": teacher_pooled}
+            given = {name: share * x + (1.0 - share) * x[order] for name, x in teacher.items() if x is not None}
+            if teacher_frames is not None and teacher_counts is not None:  # mixup is refused where frames are needed
+                given |= {"teacher_frames": teacher_frames, "teacher_counts": teacher_counts}
             known = known | known[order]
+            stages: dict[str, Stage] = {}
             with torch.autocast(waveform.device.type, dtype=torch.bfloat16, enabled=self.bf16):
-                outputs = self.student.body(log_mel, counts)
+                outputs = self.student.body(log_mel, counts, stages)
             outputs = {name: value.float() for name, value in outputs.items()}
         else:
-            outputs = self.best(waveform, lengths)
-        batch = {"targets": targets, "known": known, "weights": weights}
-        terms = [term for method in self.methods.values() for term in self._terms(method, outputs, batch)]
-        return {"loss": torch.stack(terms).sum(), "logits": outputs["logits"]}
+            logits = self.best(waveform, lengths)["logits"]
+            return {"loss": weighted_mean(cross_entropy(logits, targets, known), weights), "logits": logits}
+        batch = {"targets": targets, "known": known, "weights": weights, **given}
+        batch["epoch"] = torch.tensor(self.epoch, device=waveform.device)
+        terms: dict[str, Tensor] = {}
+        for method in self.methods.values():
+            terms.update(cast(Method, method).losses({**outputs, "stages": stages}, batch))
+        self._terms.append({name: term.detach() for name, term in terms.items()})
+        return {"loss": torch.stack(list(terms.values())).sum(), "logits": outputs["logits"]}
+
+    def take_terms(self) -> dict[str, float]:
+        """Return the mean of every loss term since the last call."""
+        taken, self._terms = self._terms, []
+        names = dict.fromkeys(name for terms in taken for name in terms)
+        return {name: float(torch.stack([terms[name] for terms in taken if name in terms]).mean()) for name in names}
 
     def update_average(self) -> None:
         """Move the running mean towards the student; call after every optimiser step."""
@@ -96,8 +129,3 @@ class Learner(nn.Module):
                     mean.lerp_(value, 1.0 - decay)
                 else:
                     mean.copy_(value)
-
-    @staticmethod
-    def _terms(method: nn.Module, outputs: dict[str, Tensor], batch: dict[str, Tensor]) -> list[Tensor]:
-        assert isinstance(method, Method)
-        return list(method.losses(outputs, batch).values())

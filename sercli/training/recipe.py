@@ -20,6 +20,7 @@ from sercli.errors import RecipeError
 Part = TypeVar("Part")
 
 BALANCES = ("sampler", "loss", "none")
+POOLINGS = ("mean", "statistics")
 
 
 def _demand(fulfilled: bool, key: str, wish: str, value: object) -> None:
@@ -75,6 +76,43 @@ class StudentPart:
     """nano, micro or small"""
     arguments: Mapping[str, Any] = field(default_factory=dict)
     """single sizes that differ from the named one"""
+
+
+@dataclass(frozen=True)
+class EncoderPart:
+    """One large speech encoder."""
+
+    name: str = ""
+    """local folder, or Hub id such as `facebook/hubert-base-ls960`"""
+    revision: str = ""
+    """of a Hub id: best its full commit"""
+    layers: tuple[int, ...] = ()
+    """whose states are used, 0 is the input of the first; empty = all but that"""
+    weight: float = 1.0
+    """of its logits in the average over encoders"""
+
+    def __post_init__(self) -> None:
+        _demand(bool(self.name), "teacher.encoders.name", "a folder or a Hub id", self.name)
+        _demand(self.weight > 0, "teacher.encoders.weight", "above 0", self.weight)
+
+
+@dataclass(frozen=True)
+class TeacherPart:
+    """Who teaches: probes on frozen encoders, fitted on the training speakers of the run."""
+
+    encoders: tuple[EncoderPart, ...] = ()
+    """one or several; their logits are averaged, methods that need states get the first one's"""
+    pooling: str = "mean"
+    """of states over time: mean, or statistics (mean and standard deviation)"""
+    strength: float = 0.01
+    """C of the probe, a logistic regression: the smaller, the stronger its L2 penalty"""
+    groups: int = 5
+    """training speakers are parted into so many groups, each answered by a probe that has not heard it"""
+
+    def __post_init__(self) -> None:
+        _demand(self.pooling in POOLINGS, "teacher.pooling", f"one of {', '.join(POOLINGS)}", self.pooling)
+        _demand(self.strength > 0, "teacher.strength", "above 0", self.strength)
+        _demand(self.groups >= 2, "teacher.groups", "at least 2", self.groups)
 
 
 @dataclass(frozen=True)
@@ -182,6 +220,20 @@ class ExportPart:
 
 
 @dataclass(frozen=True)
+class StagePart:
+    """One of several trainings that follow each other, each with the weights of the one before."""
+
+    name: str = ""
+    """names its folder"""
+    method: Mapping[str, Any] = field(default_factory=dict)
+    """as the recipe's own, which it replaces"""
+    optim: OptimPart = field(default_factory=OptimPart)
+    """its own schedule"""
+    speech: tuple[Source, ...] = ()
+    """further corpora, heard without their labels; the run's test and development speakers are left out"""
+
+
+@dataclass(frozen=True)
 class Recipe:
     """A whole run."""
 
@@ -189,9 +241,12 @@ class Recipe:
     """name of the student"""
     corpus: CorpusPart = field(default_factory=CorpusPart)
     split: SplitPart = field(default_factory=SplitPart)
+    teacher: TeacherPart = field(default_factory=TeacherPart)
     student: StudentPart = field(default_factory=StudentPart)
+    before: tuple[StagePart, ...] = ()
+    """stages before the main one, for example feature distillation on all speech"""
     method: Mapping[str, Any] = field(default_factory=lambda: {"ce": {}})
-    """method name to its own arguments, for example `ce: {label_smoothing: 0.1}`"""
+    """method name to its own arguments, for example `ce: {label_smoothing: 0.1}`, or a list of such entries"""
     augment: AugmentPart = field(default_factory=AugmentPart)
     optim: OptimPart = field(default_factory=OptimPart)
     export: ExportPart = field(default_factory=ExportPart)
@@ -233,6 +288,15 @@ def dump_recipe(recipe: Recipe) -> str:
     return yaml.safe_dump(_plain(recipe), sort_keys=False, allow_unicode=True)
 
 
+def is_recipe_of(file: Path, recipe: Recipe) -> bool:
+    """Whether a resolved recipe that an earlier run wrote, perhaps before some keys existed, says the same.
+
+    Raises:
+        RecipeError: it cannot be read
+    """
+    return load_recipe(file) == recipe
+
+
 def from_dict(kind: type[Part], values: Mapping[str, Any], place: str) -> Part:
     """Build a frozen dataclass from plain values, refusing what it does not know.
 
@@ -266,6 +330,8 @@ def _convert(kind: Any, value: Any, place: str) -> Any:
     if origin in (Union, UnionType):
         return None if value is None else _convert(arguments[0], value, place)
     if origin is not None and issubclass(origin, Mapping):
+        if place.endswith("method") and isinstance(value, list):
+            value = _joined(value, place)
         if not isinstance(value, Mapping):
             raise RecipeError(f"{place}: needs a mapping of keys to values, not {value!r}")
         return dict(value)
@@ -282,6 +348,20 @@ def _convert(kind: Any, value: Any, place: str) -> Any:
     return value
 
 
+def _joined(entries: list[Any], place: str) -> dict[str, Any]:
+    """Join the list form of `method`: names, or mappings of one name to its arguments."""
+    joined: dict[str, Any] = {}
+    for number, entry in enumerate(entries):
+        entry = {entry: {}} if isinstance(entry, str) else entry
+        if not isinstance(entry, Mapping) or len(entry) != 1:
+            raise RecipeError(f"{place}[{number}]: needs one method, for example 'kd: {{weight: 1}}', not {entry!r}")
+        (name,) = entry
+        if name in joined:
+            raise RecipeError(f"{place}[{number}]: {name} is there already; put its arguments into one entry")
+        joined.update(entry)
+    return joined
+
+
 def _apply(values: dict[str, Any], override: str) -> None:
     import yaml
 
@@ -295,7 +375,10 @@ def _apply(values: dict[str, Any], override: str) -> None:
     *parents, last = key.split(".")
     place: Any = values
     for parent in parents:
-        place = place.setdefault(parent, {})
+        below = place.setdefault(parent, {})
+        if parent == "method" and isinstance(below, list):
+            below = place[parent] = _joined(below, "method")
+        place = below
         if not isinstance(place, dict):
             raise RecipeError(f"override {override!r}: {parent} has no keys below it")
     place[last] = value

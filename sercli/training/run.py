@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sercli.corpora import read_corpus
 from sercli.corpora.splits import (
@@ -25,7 +25,10 @@ from sercli.corpora.splits import (
 from sercli.corpora.table import Utterance, is_table
 from sercli.errors import OutputError, RecipeError, UsageError
 from sercli.labels import LABEL_SETS, relabel
-from sercli.training.recipe import Recipe, dump_recipe
+from sercli.training.recipe import Recipe, StagePart, is_recipe_of
+
+if TYPE_CHECKING:
+    from sercli.training.trainer import Trained
 
 
 def read_sources(recipe: Recipe, data: Path | None) -> list[Utterance]:
@@ -123,30 +126,49 @@ def train_one(recipe: Recipe, folder: Path, data: Path | None, **options: Any) -
     Raises:
         RecipeError: split.train_on_dev, which would leave nobody to calibrate with
     """
-    from sercli.training.trainer import train
-
     if recipe.split.train_on_dev:
         raise RecipeError("split.train_on_dev: only for a protocol's folds; a student needs development speakers")
-    dev = train(recipe, release_split(recipe, read_sources(recipe, data)), folder, **options).dev
+    dev = _fit(recipe, release_split(recipe, read_sources(recipe, data)), folder, data, **options).dev
     assert dev is not None
     return dev
 
 
+def _fit(recipe: Recipe, parts: Split, folder: Path, data: Path | None, **options: Any) -> Trained:
+    """Train plainly, or with the recipe's teacher, which then hears the unlabelled speech of the stages too."""
+    if not recipe.teacher.encoders:
+        if recipe.before:
+            raise RecipeError("before: stages need a teacher; name teacher.encoders, or leave them out")
+        from sercli.training.trainer import train
+
+        return train(recipe, parts, folder, **options)
+    from sercli.training.distil import distil
+
+    speech = [_unlabelled(stage, data) for stage in recipe.before]
+    return distil(recipe, parts, folder, speech, **options)
+
+
+def _unlabelled(stage: StagePart, data: Path | None) -> list[Utterance]:
+    found: list[Utterance] = []
+    for source in stage.speech:
+        root = Path(source.root).expanduser() if source.root else source_root(source.name, data)
+        items = read_corpus(source.name, root)
+        found += [dataclasses.replace(item, emotion="", weight=item.weight * source.weight) for item in items]
+    return found
+
+
 def train_fold(
-    recipe: Recipe, parts: Split, folder: Path, *, resume: bool = False, overwrite: bool = False, quiet: bool = False
+    recipe: Recipe, parts: Split, folder: Path, data: Path | None, *, resume: bool = False, **options: Any
 ) -> dict[str, Any]:
-    """Train one fold and test it, or read what an earlier run left in the folder.
+    """Train one fold, its teacher too, and test it, or read what an earlier run left in the folder.
 
     Raises:
         OutputError: resuming, but the folder holds another recipe's run
     """
     if resume and (folder / "checkpoint.json").exists():
-        if (folder / "recipe.yaml").read_text(encoding="utf-8") != dump_recipe(recipe):
+        if not is_recipe_of(folder / "recipe.yaml", recipe):
             raise OutputError(f"{folder / 'recipe.yaml'}: differs from the recipe asked for; use another --output")
     else:
-        from sercli.training.trainer import train
-
-        train(recipe, parts, folder, resume=resume, overwrite=overwrite, quiet=quiet)
+        _fit(recipe, parts, folder, data, resume=resume, **options)
     metrics: dict[str, Any] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     return metrics
 

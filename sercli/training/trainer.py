@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -28,16 +29,18 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from sercli.corpora.splits import Split, check_disjoint
 from sercli.corpora.table import Utterance
-from sercli.errors import CorpusError, OutputError
+from sercli.errors import CorpusError, OutputError, RecipeError
 from sercli.evaluation.metrics import summary, unweighted_accuracy, weighted_accuracy
 from sercli.labels import LABEL_SETS
-from sercli.methods import build_methods
+from sercli.methods import build_methods, check_batch
+from sercli.methods.base import Method, StudentShapes, TeacherShapes
 from sercli.models import students
 from sercli.models.cnn import CnnAttention
 from sercli.training.calibrate import calibrate
 from sercli.training.data import BalancedLengthSampler, Clips, class_weights, collate
 from sercli.training.learner import Learner
-from sercli.training.recipe import Recipe, dump_recipe
+from sercli.training.lessons import Lessons
+from sercli.training.recipe import Recipe, dump_recipe, is_recipe_of
 from sercli.training.store import open_store
 
 
@@ -53,8 +56,11 @@ class Trained:
     """figures on the test speakers, where the split has any"""
 
 
-class _AverageWeights(TrainerCallback):
-    """Update the running mean of the weights after every optimiser step."""
+class _Steps(TrainerCallback):
+    """Tell the learner where the run is, and update the running mean of its weights after every optimiser step."""
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, model: Any = None, **rest: Any) -> None:
+        getattr(model, "module", model).epoch = state.epoch or 0.0
 
     def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **rest: Any) -> None:
         getattr(model, "module", model).update_average()
@@ -84,7 +90,7 @@ class _Progress(TrainerCallback):
 
 
 class _StudentTrainer(Trainer):
-    """transformers' Trainer with our sampler."""
+    """transformers' Trainer with our sampler, and every loss term in its log."""
 
     def __init__(self, *args: Any, sampler: Sampler[int] | None = None, **keywords: Any) -> None:
         self._sampler = sampler
@@ -93,9 +99,35 @@ class _StudentTrainer(Trainer):
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int] | None:
         return self._sampler
 
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Add the means of the loss terms since the last entry."""
+        if "loss" in logs:
+            learner = cast(Learner, getattr(self.model, "module", self.model))
+            logs = {**logs, **{f"loss_{name}": round(value, 5) for name, value in learner.take_terms().items()}}
+        super().log(logs, start_time)
+
+
+@dataclass(frozen=True)
+class Teaching:
+    """A teacher's part in a run."""
+
+    lessons: Lessons
+    """what it says about each training utterance, in their order"""
+    shapes: TeacherShapes
+    also_heard: Sequence[Utterance] = ()
+    """unlabelled speech of earlier stages, whose speakers the student knows too"""
+
 
 def train(
-    recipe: Recipe, split: Split, folder: Path, *, resume: bool = False, overwrite: bool = False, quiet: bool = False
+    recipe: Recipe,
+    split: Split,
+    folder: Path,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    quiet: bool = False,
+    teach: Callable[[list[Utterance]], Teaching] | None = None,
+    start: Path | None = None,
 ) -> Trained:
     """Train a student on a split and keep its best epoch.
 
@@ -109,8 +141,11 @@ def train(
         resume: go on from the last checkpoint in the folder
         overwrite: start anew in a folder that holds a run
         quiet: no progress bar
+        teach: given the training utterances, the teacher's part; None without a teacher
+        start: weights to begin with; None begins at random
 
     Raises:
+        RecipeError: a method that the batch is too small for, or that needs what the teacher does not give
         LeakError: a speaker stands on two sides
         CorpusError: no training or development utterances
         OutputError: the folder holds a run already
@@ -122,17 +157,16 @@ def train(
     if recipe.split.train_on_dev:
         split = Split(train=[*split.train, *split.dev], dev=[], test=split.test)
     labels = LABEL_SETS[recipe.corpus.labels]
-    last = _prepare(folder, dump_recipe(recipe), resume, overwrite)
+    last = _prepare(folder, recipe, resume, overwrite)
+    teaching = teach(split.train) if teach else None
     set_seed(recipe.seed)
     arguments = students.arguments_from(recipe.student.arguments, recipe.student.size)
-    learner = Learner(
-        students.build(arguments, len(labels)),
-        build_methods(recipe.method),
-        recipe.augment,
-        recipe.optim.average,
-        recipe.optim.bf16,
-    )
-    trainer = _trainer(recipe, split, folder, learner, quiet)
+    student = students.build(arguments, len(labels))
+    if start is not None:
+        students.load_weights(student, start)
+    methods = _methods(recipe, student, teaching, len(split.train))
+    learner = Learner(student, methods, recipe.augment, recipe.optim.average, recipe.optim.bf16)
+    trainer = _trainer(recipe, split, folder, learner, quiet, teaching.lessons if teaching else None)
     trainer.train(resume_from_checkpoint=last)
     student = learner.best.eval().requires_grad_(False)
 
@@ -156,27 +190,39 @@ def train(
         "dev": dev,
         "test": test,
         "best_epoch": _best_epoch(trainer),
-        "material": _material(split),
-        "history": [entry for entry in trainer.state.log_history if "eval_ua" in entry],
+        "material": _material(split, teaching.also_heard if teaching else ()),
+        "history": _history(trainer),
     }
-    _write_json(folder / "metrics.json", metrics)
-    _write_json(folder / "checkpoint.json", checkpoint)  # last: its presence says that the run is complete
+    write_json(folder / "metrics.json", metrics)
+    write_json(folder / "checkpoint.json", checkpoint)  # last: its presence says that the run is complete
     return Trained(student.cpu(), folder, dev, test)
 
 
-def _prepare(folder: Path, resolved: str, resume: bool, overwrite: bool) -> str | None:
+def _methods(recipe: Recipe, student: CnnAttention, teaching: Teaching | None, clips: int) -> list[tuple[str, Method]]:
+    """Build a recipe's methods and fit them to student and teacher."""
+    methods = build_methods(recipe.method)
+    check_batch(methods, min(recipe.optim.batch, clips))
+    shapes = StudentShapes(student.classifier.out_features, student.arguments.embedding, student.stages)
+    for name, method in methods:
+        if "frames" in method.needs and recipe.augment.mixup_alpha > 0:
+            raise RecipeError(f"method.{name}: frames of two clips cannot be blended; set augment.mixup_alpha to 0")
+        method.connect(shapes, teaching.shapes if teaching else None)
+    return methods
+
+
+def _prepare(folder: Path, recipe: Recipe, resume: bool, overwrite: bool) -> str | None:
     """Make the folder, refuse to mix runs, and find the checkpoint to go on from."""
     recipe_file = folder / "recipe.yaml"
     if recipe_file.exists():
         if not (resume or overwrite):
             raise OutputError(f"{folder}: holds a run already; add --resume to go on or --overwrite to start anew")
-        if resume and recipe_file.read_text(encoding="utf-8") != resolved:
+        if resume and not is_recipe_of(recipe_file, recipe):
             raise OutputError(f"{recipe_file}: differs from the recipe asked for; use another --output")
     try:
         if not resume:
             _clear(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        recipe_file.write_text(resolved, encoding="utf-8")
+        recipe_file.write_text(dump_recipe(recipe), encoding="utf-8")
     except OSError as problem:
         raise OutputError(f"{folder}: cannot be written ({problem.strerror}); choose another --output") from problem
     return _last_checkpoint(folder) if resume else None
@@ -202,13 +248,15 @@ def _checkpoints(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: int(path.name.rpartition("-")[2]))
 
 
-def _trainer(recipe: Recipe, split: Split, folder: Path, learner: Learner, quiet: bool) -> Trainer:
+def _trainer(
+    recipe: Recipe, split: Split, folder: Path, learner: Learner, quiet: bool, lessons: Lessons | None
+) -> Trainer:
     labels, optim = LABEL_SETS[recipe.corpus.labels], recipe.optim
     store = open_store(split.train)
     weights = class_weights(split.train, 0.0 if optim.balance == "none" else optim.balance_power)
     even = np.ones(len(split.train))
     by_loss = optim.balance == "loss"
-    clips = Clips(split.train, store, labels, recipe.augment, weights if by_loss else even)
+    clips = Clips(split.train, store, labels, recipe.augment, weights if by_loss else even, lessons)
     sampler = BalancedLengthSampler(even if by_loss else weights, store.lengths, optim.batch, recipe.seed)
     steps = -(-len(sampler) // optim.batch) * optim.epochs
     arguments = TrainingArguments(
@@ -249,7 +297,7 @@ def _trainer(recipe: Recipe, split: Split, folder: Path, learner: Learner, quiet
             "wa": weighted_accuracy(targets, guesses),
         }
 
-    callbacks: list[TrainerCallback] = [_AverageWeights(), _Progress(quiet)]
+    callbacks: list[TrainerCallback] = [_Steps(), _Progress(quiet)]
     if split.dev and optim.patience > 0:
         callbacks.append(EarlyStoppingCallback(optim.patience))
     trainer = _StudentTrainer(
@@ -289,28 +337,39 @@ def _corpus_weights(utterances: list[Utterance]) -> npt.NDArray[np.float64]:
     return np.array([1.0 / sizes[utterance.corpus] for utterance in utterances])
 
 
+def _history(trainer: Trainer) -> list[dict[str, float]]:
+    """One entry per epoch: loss and its terms, and where there are development speakers their figures."""
+    epochs: dict[float, dict[str, float]] = {}
+    for entry in trainer.state.log_history:
+        if "loss" in entry or "eval_ua" in entry:
+            epochs.setdefault(entry["epoch"], {}).update(entry)
+    return list(epochs.values())
+
+
 def _best_epoch(trainer: Trainer) -> float | None:
     history = [entry for entry in trainer.state.log_history if "eval_ua" in entry]
     return max(history, key=lambda entry: entry["eval_ua"])["epoch"] if history else None
 
 
-def _material(split: Split) -> dict[str, Any]:
+def _material(split: Split, also_heard: Sequence[Utterance] = ()) -> dict[str, Any]:
     """Who was heard in training and selection, per corpus: what a later evaluation must not call unseen."""
     sides: dict[str, Any] = {}
-    for side in ("train", "dev", "test"):
-        utterances: list[Utterance] = getattr(split, side)
-        counts = Counter(utterance.corpus for utterance in utterances)
+    heard = {"train": [*split.train, *also_heard], "dev": split.dev, "test": split.test}
+    for side, utterances in heard.items():
+        clips: dict[str, set[tuple[str, float]]] = {}
+        speakers: dict[str, set[str]] = {}
+        for utterance in utterances:
+            clips.setdefault(utterance.corpus, set()).add((utterance.path, utterance.start))
+            speakers.setdefault(utterance.corpus, set()).add(utterance.speaker)
         sides[side] = {
-            corpus: {
-                "utterances": count,
-                "speakers": sorted({utterance.speaker for utterance in utterances if utterance.corpus == corpus}),
-            }
-            for corpus, count in sorted(counts.items())
+            corpus: {"utterances": len(found), "speakers": sorted(speakers[corpus])}
+            for corpus, found in sorted(clips.items())
         }
     return sides
 
 
-def _write_json(path: Path, values: dict[str, Any]) -> None:
+def write_json(path: Path, values: dict[str, Any]) -> None:
+    """Write a file of a run whole or not at all."""
     partial = path.with_suffix(".part")
     partial.write_text(json.dumps(values, indent=1), encoding="utf-8")
     partial.rename(path)

@@ -3,7 +3,7 @@ import pytest
 torch = pytest.importorskip("torch", reason='needs the extra "train"')
 
 from sercli.errors import RecipeError  # noqa: E402
-from sercli.methods import build_methods  # noqa: E402
+from sercli.methods import METHODS, build_methods  # noqa: E402
 from sercli.methods.ce import CrossEntropy  # noqa: E402
 
 
@@ -74,9 +74,10 @@ def test_the_whole_term_has_a_factor() -> None:
 @pytest.mark.parametrize(
     ("parts", "message"),
     [
-        ({}, "method: name at least one of ce"),
+        ({}, f"method: name at least one of {', '.join(METHODS)}"),
         ({"cee": {}}, "method.cee: no such method; did you mean 'ce'?"),
-        ({"kdx": {}}, "method.kdx: no such method; known: ce"),
+        ({"kdx": {}}, "method.kdx: no such method; did you mean 'kd'?"),
+        ({"zzz": {}}, f"method.zzz: no such method; known: {', '.join(METHODS)}"),
         ({"ce": {"smoothing": 0.1}}, "unknown recipe key method.ce.smoothing; did you mean method.ce.label_smoothing?"),
         ({"ce": {"label_smoothing": "much"}}, "method.ce.label_smoothing: needs a value of type float, not 'much'"),
         ({"ce": {"within_corpus": 1}}, "method.ce.within_corpus: needs a value of type bool, not 1"),

@@ -1,0 +1,73 @@
+"""Pieces that the loss terms of several methods are made of."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+SHORTEST = 1e-6  # a vector shorter than this has no direction
+
+
+def precise(values: Tensor) -> Tensor:
+    """Turn half-precision numbers into float32 and leave all others as they are."""
+    return values.to(torch.promote_types(values.dtype, torch.float32)) if values.is_floating_point() else values
+
+
+def weighted_mean(per_clip: Tensor, weights: Tensor) -> Tensor:
+    """Average values (batch,) with the clips' weights (batch,)."""
+    return (weights * per_clip).sum() / weights.sum()
+
+
+def known_log_softmax(logits: Tensor, known: Tensor) -> Tensor:
+    """Log-softmax over the known classes alone, as if the others did not exist.
+
+    Args:
+        logits: shape (..., classes)
+        known: bool, broadcastable to it
+
+    Returns:
+        same shape; 0 for unknown classes, which get no gradient
+    """
+    lowest = torch.finfo(logits.dtype).min  # finite: a row without any known class must not become NaN
+    return torch.where(known, torch.log_softmax(torch.where(known, logits, lowest), dim=-1), 0.0)
+
+
+def divergence(teacher: Tensor, student: Tensor, known: Tensor) -> Tensor:
+    """Kullback-Leibler divergence KL(teacher || student) over the known classes.
+
+    Args:
+        teacher: logits, shape (..., classes)
+        student: logits, shape (..., classes)
+        known: bool, broadcastable to both
+
+    Returns:
+        in nats, shape (...)
+    """
+    expected, found = known_log_softmax(teacher, known), known_log_softmax(student, known)
+    return (expected.exp() * (expected - found)).sum(dim=-1)  # both are 0 where unknown
+
+
+def cross_entropy(logits: Tensor, targets: Tensor, known: Tensor, label_smoothing: float = 0.0) -> Tensor:
+    """Cross-entropy over the known classes.
+
+    Args:
+        logits: shape (batch, classes)
+        targets: probabilities, shape (batch, classes)
+        known: bool, shape (batch, classes)
+        label_smoothing: share of the target that is spread evenly over the known classes
+
+    Returns:
+        in nats, shape (batch,)
+    """
+    even = known / known.sum(dim=1, keepdim=True)
+    targets = (1.0 - label_smoothing) * targets + label_smoothing * even
+    return -(targets * known_log_softmax(logits, known)).sum(dim=1)
+
+
+def unit_length(vectors: Tensor, dim: int = -1) -> Tensor:
+    """Scale vectors along `dim` to Euclidean length 1.
+
+    A vector without length stays as it is, and so does its gradient, which dividing by a tiny number would blow up.
+    """
+    squares = vectors.square().sum(dim=dim, keepdim=True)
+    return vectors / torch.where(squares > SHORTEST**2, squares, 1.0).sqrt()

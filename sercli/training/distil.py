@@ -1,0 +1,155 @@
+"""Distillation of one run: the teacher hears every clip once, its probes answer, the stages follow each other.
+
+recipe.before[0] -> recipe.before[1] -> ... -> the recipe itself, each with the student's weights of the one before
+folder/stage-NAME                              folder
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from sercli.corpora.splits import Split
+from sercli.corpora.table import Utterance
+from sercli.errors import RecipeError
+from sercli.evaluation.metrics import unweighted_accuracy
+from sercli.labels import LABEL_SETS
+from sercli.methods import build_methods
+from sercli.methods.base import TeacherShapes
+from sercli.training.lessons import Lessons
+from sercli.training.recipe import Recipe, StagePart
+from sercli.training.teacher import Floats, Heard, describe, hear, probe_logits
+from sercli.training.trainer import Teaching, Trained, train, write_json
+
+WEIGHTS = "model.safetensors"
+
+
+def distil(
+    recipe: Recipe,
+    split: Split,
+    folder: Path,
+    speech: Sequence[Sequence[Utterance]] = (),
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    quiet: bool = False,
+) -> Trained:
+    """Train a student with a teacher.
+
+    Args:
+        recipe: with `teacher.encoders`
+        split: speaker-disjoint utterances in the recipe's label set
+        folder: gets the run, with a folder `stage-NAME` for each stage before the main one
+        speech: unlabelled utterances of each stage before the main one; speakers of the development and test sides are
+            left out here
+        resume: go on with the stage and the epoch where an earlier run stopped
+        overwrite: start anew
+        quiet: no progress bars
+
+    Raises:
+        RecipeError: no encoder, two stages of one name, a method that does not fit
+        BundleError, ModelNotFoundError, CorpusError, OutputError, LeakError: as the functions of teacher and trainer
+    """
+    if not recipe.teacher.encoders:
+        raise RecipeError("teacher.encoders: name at least one encoder to learn from")
+    names = [stage.name for stage in recipe.before]
+    if len(set(names)) < len(names) or not all(name.isidentifier() for name in names):
+        raise RecipeError(f"before: give every stage a name of its own, of letters and digits, not {names}")
+    held_out = {(u.corpus, u.speaker) for u in [*split.test, *([] if recipe.split.train_on_dev else split.dev)]}
+    heard_only = [[u for u in part if (u.corpus, u.speaker) not in held_out] for part in speech]
+    teacher = _Teacher(recipe, split, [u for part in heard_only for u in part], quiet)
+    options: dict[str, Any] = {"resume": resume, "overwrite": overwrite, "quiet": quiet}
+    start = None
+    for stage, extra in zip(recipe.before, heard_only or [[] for _ in recipe.before], strict=True):
+        place = folder / f"stage-{stage.name}"
+        if not (resume and (place / "checkpoint.json").exists()):
+            material = Split([*split.train, *([] if not recipe.split.train_on_dev else split.dev), *extra], [], [])
+            train(_recipe_of(stage, recipe), material, place, teach=teacher.teach, start=start, **options)
+        start = place / WEIGHTS
+    trained = train(recipe, split, folder, teach=teacher.teach, start=start, **options)
+    teacher.report(folder)
+    return trained
+
+
+def _recipe_of(stage: StagePart, recipe: Recipe) -> Recipe:
+    """The recipe of one stage: nobody selects in it, its last epoch is what goes on."""
+    fixed = dataclasses.replace(recipe.split, train_on_dev=True)
+    return dataclasses.replace(
+        recipe, name=f"{recipe.name}-{stage.name}", split=fixed, before=(), method=stage.method, optim=stage.optim
+    )
+
+
+class _Teacher:
+    """Everything the teacher says about a run's clips, computed once."""
+
+    def __init__(self, recipe: Recipe, split: Split, speech: Sequence[Utterance], quiet: bool) -> None:
+        self.recipe, self.split, self.speech = recipe, split, speech
+        self.labels = LABEL_SETS[recipe.corpus.labels]
+        every = list({_key(u): u for u in [*split.train, *split.dev, *split.test, *speech]}.values())
+        self.row = {_key(utterance): row for row, utterance in enumerate(every)}
+        parts = [recipe.method, *(stage.method for stage in recipe.before)]
+        self.needs = frozenset().union(*(method.needs for part in parts for _, method in build_methods(part)))
+        frames = "frames" in self.needs
+        self.heard: list[Heard] = [
+            hear(part, recipe.teacher.pooling, every, frames and number == 0, quiet)
+            for number, part in enumerate(recipe.teacher.encoders)
+        ]
+        fitted = [*split.train, *(split.dev if recipe.split.train_on_dev else [])]
+        self.trains = np.zeros(len(every), dtype=bool)
+        self.trains[[self.row[_key(utterance)] for utterance in fitted]] = True
+        self.logits: Floats = probe_logits(recipe.teacher, self.heard, every, self.trains, self.labels, recipe.seed)
+
+    def teach(self, utterances: list[Utterance]) -> Teaching:
+        """Collect what was said about some utterances, in their order."""
+        rows = np.array([self.row[_key(utterance)] for utterance in utterances])
+        first = self.heard[0]
+        pooled = first.pooled[rows]
+        exact = pooled.astype(np.float32)
+        shapes = TeacherShapes(
+            classes=len(self.labels),
+            width=self._width(first),
+            layers=first.layers,
+            mean=torch.from_numpy(exact.mean(axis=0)),
+            std=torch.from_numpy(exact.std(axis=0)),
+        )
+        frames: Callable[[int], Any] | None = None
+        if "frames" in self.needs:
+            frames = _Chosen(first, rows)
+        lessons = Lessons(self.logits[rows], pooled if "pooled" in self.needs else None, frames)
+        return Teaching(lessons, shapes, self.speech)
+
+    def _width(self, first: Heard) -> int:
+        if "frames" in self.needs and self.recipe.teacher.pooling != "mean":
+            raise RecipeError("teacher.pooling: must be mean where a method learns from frames")
+        return int(first.pooled.shape[2])
+
+    def report(self, folder: Path) -> None:
+        """Write beside the run who taught, and how right the teacher is itself."""
+        sides = {"train, cross-fitted": self.split.train, "dev": self.split.dev, "test": self.split.test}
+        found = {name: self._ua(side) for name, side in sides.items() if side}
+        facts = {**describe(self.recipe.teacher, self.heard), "ua": found}
+        write_json(folder / "teacher.json", facts)
+
+    def _ua(self, utterances: Sequence[Utterance]) -> float:
+        answers = self.logits[[self.row[_key(utterance)] for utterance in utterances]].argmax(axis=1)
+        targets = np.array([self.labels.index(utterance.emotion) for utterance in utterances])
+        return round(100.0 * unweighted_accuracy(targets, answers, len(self.labels)), 2)
+
+
+class _Chosen:
+    """Frames of some of an encoder's clips, by their place among those; can be sent to a loader's process."""
+
+    def __init__(self, heard: Heard, rows: Any) -> None:
+        self.heard, self.rows = heard, rows
+
+    def __call__(self, number: int) -> Any:
+        return self.heard.frames(int(self.rows[number]))
+
+
+def _key(utterance: Utterance) -> tuple[str, float, str]:
+    return utterance.path, utterance.start, str(utterance.end)  # as text, for NaN does not equal NaN

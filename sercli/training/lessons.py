@@ -1,0 +1,67 @@
+"""What a teacher says about each training clip, as the loader hands it out: logits, pooled states, frames."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """One row per utterance of a training set; None for what no method asked for."""
+
+    logits: npt.NDArray[np.float32] | None = None
+    """Shape (clips, classes)."""
+    pooled: npt.NDArray[np.float16] | None = None
+    """Shape (clips, layers, width)."""
+    frames: Callable[[int], npt.NDArray[np.float16]] | None = None
+    """Clip number to its states, shape (frames, layers, width)."""
+
+    def of(self, index: int, start: float, stop: float) -> dict[str, npt.NDArray[Any]]:
+        """Return the lesson of a clip of which only a stretch is heard.
+
+        Logits and pooled states stay those of the whole clip: its emotion is the same, and the student is to hear it in
+        less. Frames are those that the stretch touches.
+
+        Args:
+            index: clip number
+            start: of the stretch, as a share of the clip
+            stop: its end
+
+        Returns:
+            any of `logits` (classes,), `pooled` (layers, width), `frames` (frames, layers, width)
+        """
+        lesson: dict[str, npt.NDArray[Any]] = {}
+        if self.logits is not None:
+            lesson["logits"] = self.logits[index]
+        if self.pooled is not None:
+            lesson["pooled"] = self.pooled[index]
+        if self.frames is not None:
+            frames = self.frames(index)
+            first = min(int(start * len(frames)), len(frames) - 1)
+            lesson["frames"] = frames[first : max(math.ceil(stop * len(frames)), first + 1)]
+        return lesson
+
+
+def collate_lessons(lessons: Sequence[dict[str, npt.NDArray[Any]]]) -> dict[str, Tensor]:
+    """Stack the lessons of a batch, frames in half precision and padded, under the names that methods expect."""
+    found: dict[str, Tensor] = {}
+    for name in ("logits", "pooled"):
+        if name in lessons[0]:
+            stacked = np.stack([lesson[name] for lesson in lessons]).astype(np.float32)
+            found[f"teacher_{name}"] = torch.from_numpy(stacked)
+    if "frames" in lessons[0]:
+        counts = [len(lesson["frames"]) for lesson in lessons]
+        padded = np.zeros((len(lessons), max(counts), *lessons[0]["frames"].shape[1:]), lessons[0]["frames"].dtype)
+        for row, lesson in zip(padded, lessons, strict=True):
+            row[: len(lesson["frames"])] = lesson["frames"]
+        found["teacher_frames"] = torch.from_numpy(padded)
+        found["teacher_counts"] = torch.tensor(counts)
+    return found
