@@ -137,9 +137,7 @@ def place(emotion: str, labels: Sequence[str], corpus: str = "") -> str | None:
     if canonical is None:
         where = f" of corpus {corpus}" if corpus else ""
         hint = nearest(emotion.lower(), _CANONICAL)
-        raise LabelError(
-            f'unknown emotion "{emotion}"{where}{hint}; rename it in the table, or keep it with labels "native"'
-        )
+        raise LabelError(f'unknown emotion "{emotion}"{where}{hint}; rename it in the table')
     for label in (canonical, MERGED.get(canonical)):
         if label in labels:
             return label

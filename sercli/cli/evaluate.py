@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +62,7 @@ class GroupedHelp(click.Command):
 @click.option("--data", type=PATH, envvar="SERCLI_DATA", help="Folder of corpora, one each.  [default: $SERCLI_DATA]")
 @click.option("--table", type=PATH, help="Instead: the utterances of a table (.csv, .jsonl).")
 @click.option("--protocol", metavar="NAME", help="Test folds and labels as published, such as `ravdess-emobox6`.")
-@click.option("--labels", metavar="SET", help="Label set.  [default: `shared`, what model and data both have]")
+@click.option("--labels", metavar="SET", help="Set, `shared` with the data, or the model's `own`.  [default: shared]")
 @click.option("--scale", type=(float, float), metavar="LOW HIGH", help="Of the table's arousal, valence, dominance.")
 @click.option("--recipe", type=PATH, help="Train and test every fold of its protocol; KEY=VALUE overrides its keys.")
 @click.option("-o", "--output", "runs", type=PATH, help="Folder of the folds' runs.  [default: runs/NAME]")
@@ -201,12 +202,24 @@ def _by_model(name: str, grid: Grid, settings: Settings, options: dict[str, Any]
     if options["cost"] and opened.kind != "bundle":
         raise UsageError(f"{name}: --cost needs a bundle; make one with `sercli export`")
     utterances = _utterances(options)
+    if options["robustness"] and not options["kinds"]:
+        grid = _without_babble(grid, utterances)
     labels = options["labels"] or (published.label_set if published else SHARED)
     with progress_bar(not options["quiet"], len(utterances)) as bar:
         found = evaluate(opened, utterances, labels, published, grid, settings, lambda: bar.update(1))
     if options["cost"]:
         found.metrics["cost"] = cost(opened.folder, options["precision"])
     return found
+
+
+def _without_babble(grid: Grid, utterances: list[Utterance]) -> Grid:
+    """Take babble out of "all there is" where too few people speak for it."""
+    from sercli.evaluation.noise import BABBLE_SPEAKERS
+
+    if len({(utterance.corpus, utterance.speaker) for utterance in utterances if utterance.speaker}) > BABBLE_SPEAKERS:
+        return grid
+    output.note(f"no babble: it takes more than {BABBLE_SPEAKERS} speakers")
+    return replace(grid, kinds=tuple(kind for kind in grid.kinds if kind != "babble"))
 
 
 def _utterances(options: dict[str, Any]) -> list[Utterance]:

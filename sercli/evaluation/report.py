@@ -71,7 +71,12 @@ def _heading(metrics: Metrics) -> list[str]:
 def _figures(metrics: Metrics) -> list[str]:
     figures, data = metrics.get("figures") or {}, metrics["data"]
     rows: list[tuple[object, ...]] = [
-        (f"{name}, %", _number(figures[key]["value"]), _range(figures[key]), data["utterances"])
+        (
+            f"{name}, %",
+            _number(figures[key]["value"]),
+            _range(figures[key]),
+            sum(recall["clips"] for recall in figures["recall"].values()),
+        )
         for key, name in NAMES.items()
         if figures.get(key)
     ]

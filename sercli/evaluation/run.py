@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +24,8 @@ from sercli.evaluation.measure import FORMAT, LEVEL, Settings, by_fold, describe
 from sercli.evaluation.metrics import classification
 from sercli.evaluation.model import Model, open_model
 from sercli.evaluation.seen import seen
-from sercli.evaluation.task import SHARED, Task, ask, ratings
-from sercli.labels import LABEL_SETS
+from sercli.evaluation.task import NO_LABEL, SHARED, Task, ask, ratings
+from sercli.labels import LABEL_SETS, map_label, relabel
 from sercli.training.recipe import Recipe
 
 Advance = Callable[[], object]
@@ -135,9 +136,10 @@ def cross_validate(
         LabelError: a class nobody shows in any test, two corpora with fewer than two labels in common
         UsageError: a grid across corpora
     """
-    from sercli.training.run import fold_split, read_sources, recipe_protocol, train_fold
+    from sercli.training.run import fold_split, read_native, recipe_protocol, train_fold
 
-    utterances = read_sources(recipe, data)
+    native = read_native(recipe.corpus.sources, data)
+    utterances = relabel(native, recipe.corpus.labels)
     published = recipe_protocol(recipe, utterances)
     if grid.kinds and published.by == "corpus":
         raise UsageError("robustness is measured on one set of labels, not across corpora; leave --robustness out")
@@ -166,11 +168,13 @@ def cross_validate(
         "development": FIXED_SCHEDULE if recipe.split.train_on_dev else published.dev_rule,
         "seed": recipe.seed,
     }
-    if published.by == "corpus":
-        return Evaluation({**_opening(identity, parts, published), **rest, **_pairs(parts, settings)}, None)
-    answers = joined(parts)
+    answers = None if published.by == "corpus" else joined(parts)
+    opening = _opening(identity, [answers] if answers else parts, published)
+    opening["data"]["left_out"] = _left_out(native, recipe.corpus.labels)
+    if answers is None:
+        return Evaluation({**opening, **rest, **_pairs(parts, settings)}, None)
     metrics = {
-        **_opening(identity, [answers], published),
+        **opening,
         **rest,
         **measure(answers, settings),
         **by_fold(answers),
@@ -241,6 +245,12 @@ def _compared(answers: Answers, second: Indices, settings: Settings) -> dict[str
         one.targets, one.predictions, second[labelled], one.task.labels, one.speakers, settings.draws, settings.seed
     )
     return {**found, "speakers": len({voice(utterance) for utterance in one.task.utterances} - {""})}
+
+
+def _left_out(native: Sequence[Utterance], label_set: str) -> dict[str, int]:
+    """Count the utterances of a recipe's corpora by emotions that have no place in its label set."""
+    words = Counter(u.emotion or NO_LABEL for u in native if not map_label(u.emotion, label_set, u.corpus))
+    return dict(sorted(words.items()))
 
 
 def _opening(identity: dict[str, Any], parts: Sequence[Answers], published: Protocol | None) -> dict[str, Any]:

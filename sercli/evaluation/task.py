@@ -23,6 +23,8 @@ from sercli.labels import labels_of, normalise, place
 
 SHARED = "shared"
 """Instead of a label set: the labels that model and data both have."""
+OWN = "own"
+"""Instead of a label set: all labels of the model, also those that the data never show and that can only be wrong."""
 NO_LABEL = "unlabelled"
 """Among the emotions left out: none was given."""
 
@@ -36,7 +38,7 @@ class Task:
     labels: tuple[str, ...]
     """In the model's order."""
     label_set: str
-    """Name of the label set, or SHARED."""
+    """Name of the label set, SHARED or OWN."""
     left_out: dict[str, int]
     """Emotions without a place among the labels, or NO_LABEL, to the utterances that no label was asked for."""
 
@@ -47,7 +49,7 @@ def ask(utterances: Sequence[Utterance], known: Sequence[str], label_set: str = 
     Args:
         utterances: with native labels
         known: the model's labels
-        label_set: measure on this whole set, or on the labels that model and data both have
+        label_set: measure on this whole set, or on SHARED or OWN labels
         rates: the model rates arousal, valence and dominance, so utterances with those but no label count too, and a
             corpus with ratings alone is a task without labels
 
@@ -61,7 +63,7 @@ def ask(utterances: Sequence[Utterance], known: Sequence[str], label_set: str = 
     (path, start, _), times = stretches.most_common(1)[0]
     if times > 1:
         raise CorpusError(f"{path}: from {start:g} s on {times} times, and would count as often; keep one row of it")
-    wanted = tuple(known) if label_set == SHARED else labels_of(label_set)
+    wanted = tuple(known) if label_set in (SHARED, OWN) else labels_of(label_set)
     if lacking := [label for label in wanted if label not in known]:
         raise LabelError(
             f"the model has no label {', '.join(lacking)} of {label_set} (its labels: {', '.join(known)}); "
@@ -79,7 +81,7 @@ def ask(utterances: Sequence[Utterance], known: Sequence[str], label_set: str = 
             left_out[emotion or NO_LABEL] += 1
     present = {utterance.emotion for utterance in kept}
     empty = [label for label in wanted if label not in present]
-    if empty and label_set != SHARED:
+    if empty and label_set not in (SHARED, OWN):
         raise LabelError(
             f"no utterance of {', '.join(empty)}, so {label_set} cannot be measured; complete the corpus, or take "
             f"`--labels {SHARED}` for the labels that model and data both have"
@@ -94,6 +96,8 @@ def ask(utterances: Sequence[Utterance], known: Sequence[str], label_set: str = 
             f"model and data share {len(labels)} labels, two are needed (model: {', '.join(known)}; data: {words}); "
             'rename the words in the column "emotion"'
         )
+    elif label_set == OWN:
+        labels = tuple(known)
     return Task(kept, labels, label_set, dict(sorted(left_out.items())))
 
 

@@ -90,7 +90,8 @@ class _Teacher:
     def __init__(self, recipe: Recipe, split: Split, speech: Sequence[Utterance], quiet: bool) -> None:
         self.recipe, self.split, self.speech = recipe, split, speech
         self.labels = LABEL_SETS[recipe.corpus.labels]
-        every = list({_key(u): u for u in [*split.train, *split.dev, *split.test, *speech]}.values())
+        # speech first: where a clip is among the labelled ones too, the entry that knows its label is kept
+        every = list({_key(u): u for u in [*speech, *split.train, *split.dev, *split.test]}.values())
         self.row = {_key(utterance): row for row, utterance in enumerate(every)}
         parts = [recipe.method, *(stage.method for stage in recipe.before)]
         self.needs = frozenset().union(*(method.needs for part in parts for _, method in build_methods(part)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,14 +25,14 @@ from sercli.corpora.splits import (
 from sercli.corpora.table import Utterance, is_table
 from sercli.errors import OutputError, RecipeError, UsageError
 from sercli.labels import LABEL_SETS, relabel
-from sercli.training.recipe import Recipe, StagePart, is_recipe_of
+from sercli.training.recipe import Recipe, Source, is_recipe_of
 
 if TYPE_CHECKING:
     from sercli.training.trainer import Trained
 
 
 def read_sources(recipe: Recipe, data: Path | None) -> list[Utterance]:
-    """Read the recipe's corpora in its label set.
+    """Read the recipe's corpora in its label set; what has no place in it is left out.
 
     Args:
         recipe: names the corpora
@@ -41,15 +41,24 @@ def read_sources(recipe: Recipe, data: Path | None) -> list[Utterance]:
     Raises:
         RecipeError: no corpus, unknown label set, or nobody says where a corpus lies
     """
-    if not recipe.corpus.sources:
-        raise RecipeError("corpus.sources: name at least one corpus (`sercli corpus list`)")
     if recipe.corpus.labels not in LABEL_SETS:
         raise RecipeError(f"corpus.labels: no label set {recipe.corpus.labels!r}; known: {', '.join(LABEL_SETS)}")
+    return relabel(read_native(recipe.corpus.sources, data), recipe.corpus.labels)
+
+
+def read_native(sources: Sequence[Source], data: Path | None) -> list[Utterance]:
+    """Read corpora with their own labels, each utterance weighted as its source says.
+
+    Raises:
+        RecipeError: no corpus, or nobody says where a corpus lies
+    """
+    if not sources:
+        raise RecipeError("corpus.sources: name at least one corpus (`sercli corpus list`)")
     utterances: list[Utterance] = []
-    for source in recipe.corpus.sources:
+    for source in sources:
         root = Path(source.root).expanduser() if source.root else source_root(source.name, data)
-        found = relabel(read_corpus(source.name, root), recipe.corpus.labels)
         # on the utterances, because the corpora of a table or folder are not named as the source is
+        found = read_corpus(source.name, root)
         utterances += [dataclasses.replace(item, weight=item.weight * source.weight) for item in found]
     return utterances
 
@@ -143,17 +152,9 @@ def _fit(recipe: Recipe, parts: Split, folder: Path, data: Path | None, **option
         return train(recipe, parts, folder, **options)
     from sercli.training.distil import distil
 
-    speech = [_unlabelled(stage, data) for stage in recipe.before]
+    read = [read_native(stage.speech, data) if stage.speech else [] for stage in recipe.before]
+    speech = [[dataclasses.replace(item, emotion="") for item in items] for items in read]
     return distil(recipe, parts, folder, speech, **options)
-
-
-def _unlabelled(stage: StagePart, data: Path | None) -> list[Utterance]:
-    found: list[Utterance] = []
-    for source in stage.speech:
-        root = Path(source.root).expanduser() if source.root else source_root(source.name, data)
-        items = read_corpus(source.name, root)
-        found += [dataclasses.replace(item, emotion="", weight=item.weight * source.weight) for item in items]
-    return found
 
 
 def train_fold(

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 pytest.importorskip("jinja2", reason='needs the extra "train"')
-from sercli.hub.card import write_card  # noqa: E402
+from sercli.hub.card import write_card
 
 CONFIG = {
     "name": "tiny",

@@ -1,0 +1,255 @@
+"""Distillation end to end on synthesised voices, with an encoder of random weights as the teacher's ear."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason='needs the extra "train"')
+transformers = pytest.importorskip("transformers", reason='needs the extra "train"')
+
+from sercli.cli.main import run  # noqa: E402
+from sercli.corpora.table import Utterance, read_table  # noqa: E402
+from sercli.errors import CorpusError, RecipeError  # noqa: E402
+from sercli.evaluation.model import open_model  # noqa: E402
+from sercli.training import distil, teacher  # noqa: E402
+from sercli.training.learner import Learner  # noqa: E402
+from sercli.training.lessons import Lessons, collate_lessons  # noqa: E402
+from sercli.training.recipe import EncoderPart, TeacherPart  # noqa: E402
+
+LABELS = ("happy", "sad", "angry")
+
+
+@pytest.fixture(scope="session")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("encoder")
+    torch.manual_seed(0)
+    config = transformers.HubertConfig(
+        hidden_size=16,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        intermediate_size=24,
+        conv_dim=[8] * 7,
+        num_conv_pos_embeddings=8,
+        num_conv_pos_embedding_groups=2,
+    )
+    transformers.HubertModel(config).save_pretrained(folder)
+    transformers.Wav2Vec2FeatureExtractor(do_normalize=True).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def recipe(corpus: Path, encoder: Path) -> Path:
+    """The tiny recipe of plain training with a teacher, a stage of features before, and several methods."""
+    table = corpus.parent / "voices" / "voices.csv"
+    text = corpus.read_text(encoding="utf-8").replace("mixup_alpha: 0.3", "mixup_alpha: 0")
+    text += f"""
+teacher: {{encoders: [{{name: {encoder}, layers: [1, 3]}}], groups: 2, strength: 1.0}}
+before:
+  - name: features
+    method: {{pooled: {{layers: [3]}}}}
+    optim: {{epochs: 2, batch: 6, lr: 1e-2}}
+    speech: [{table}]
+method: [{{ce: {{weight: 0.5}}}}, {{kd: {{weight: 0.5}}}}, pooled, {{distilhubert: {{layers: [1, 3], hidden: 8}}}}]
+"""
+    corpus.write_text(text, encoding="utf-8")
+    return corpus
+
+
+def sercli(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    code = run([*map(str, arguments)])
+    streams = capsys.readouterr()
+    return int(code), streams.out, streams.err
+
+
+def test_distil_then_again_without_computing_anything(
+    recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, out, err = sercli(capsys, "distill", recipe, "-o", tmp_path / "run", "-q")
+    assert code == 0, err
+    assert out.startswith("tiny: development UA ")
+    figures = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    last = figures["history"][-1]
+    terms = {"loss_ce", "loss_kd", "loss_pooled", "loss_distilhubert.l1", "loss_distilhubert.cosine"}
+    assert terms <= set(last)
+    assert last["loss"] == pytest.approx(sum(last[term] for term in terms), rel=0.02)
+    taught = json.loads((tmp_path / "run" / "teacher.json").read_text())
+    assert taught["encoders"][0]["layers"] == [1, 3]
+    assert set(taught["ua"]) == {"train, cross-fitted", "dev"}
+
+    stage = json.loads((tmp_path / "run" / "stage-features" / "metrics.json").read_text())
+    assert [set(entry) & {"loss_pooled", "loss_kd", "eval_ua"} for entry in stage["history"]] == [{"loss_pooled"}] * 2
+    # the development speakers' clips of the unlabelled speech were left out, everybody else's were heard
+    assert stage["material"]["train"]["voices"]["speakers"] == ["s1", "s2", "s3", "s4"]
+    heard = open_model(tmp_path / "run").heard
+    assert heard is not None
+    assert heard.train == {("voices", f"s{number}") for number in range(1, 5)}
+
+    def nothing(*arguments: Any) -> Any:
+        pytest.fail("the cache has it")
+
+    monkeypatch.setattr(teacher, "pooled_states", nothing)
+    monkeypatch.setattr(teacher, "frame_states", nothing)
+    code, again, err = sercli(capsys, "distill", recipe, "-o", tmp_path / "second", "-q")
+    assert (code, again) == (0, out), err
+
+
+def test_an_interrupted_run_goes_on_in_its_stage(
+    recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    update, steps = Learner.update_average, [0]
+
+    def counted(self: Learner) -> None:
+        update(self)
+        steps[0] += 1
+        if steps[0] == 2 * 12 + 9:  # in the second epoch of the main stage: 72 clips of the two tables make 12 steps
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Learner, "update_average", counted)
+        assert sercli(capsys, "distill", recipe, "-o", tmp_path / "run", "-q")[0] == 130
+    assert (tmp_path / "run" / "stage-features" / "checkpoint.json").exists()
+    stamp = (tmp_path / "run" / "stage-features" / "model.safetensors").stat().st_mtime_ns
+    code, out, err = sercli(capsys, "distill", recipe, "-o", tmp_path / "run", "-q", "--resume")
+    assert code == 0, err
+    assert (tmp_path / "run" / "stage-features" / "model.safetensors").stat().st_mtime_ns == stamp
+    code, whole, _ = sercli(capsys, "distill", recipe, "-o", tmp_path / "whole", "-q")
+    assert (code, whole) == (0, out)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("teacher.encoders=[]", "names no teacher.encoders; train it plainly with `sercli train`"),
+        ("method={kd: {layers: [1]}}", "unknown recipe key method.kd.layers"),
+        ("method={pooled: {layers: [2]}}", "method.pooled: the teacher gives no layer 2; it gives 1, 3"),
+        ("method={dist: {}}", "optim.batch: method.dist compares the clips of a batch and needs 8 or more, not 6"),
+        ("augment.mixup_alpha=0.2", "method.distilhubert: frames of two clips cannot be blended"),
+        ("teacher.groups=5", "4 training speakers cannot make 5 groups; lower teacher.groups"),
+        ("teacher.pooling=max", "teacher.pooling: must be one of mean, statistics, not 'max'"),
+        ("before=[{name: a}, {name: a}]", "before: give every stage a name of its own"),
+    ],
+)
+def test_what_does_not_fit_is_refused(
+    recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], override: str, message: str
+) -> None:
+    code, out, err = sercli(capsys, "distill", recipe, override, "-o", tmp_path / "run", "-q")
+    assert (code, out) in {(1, ""), (2, "")}
+    assert message in err
+    assert "Traceback" not in err
+
+
+def test_train_does_not_take_a_teacher(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = sercli(capsys, "train", recipe)
+    assert code == 2
+    assert "names a teacher; use `sercli distill`" in err
+
+
+def states(utterances: list[Utterance], seed: int = 0) -> teacher.Heard:
+    """States that tell the classes apart, with a mark of each speaker that a probe would learn by heart."""
+    random = np.random.default_rng(seed)
+    pooled = random.normal(0.0, 0.3, (len(utterances), 2, 8)).astype(np.float16)
+    for row, utterance in enumerate(utterances):
+        pooled[row, :, LABELS.index(utterance.emotion)] += 1.0
+        pooled[row, :, 3 + int(utterance.speaker[1]) % 5] += 1.0
+    return teacher.Heard(EncoderPart("x"), (1, 2), pooled, lambda number: pooled[number][None])
+
+
+def people(each: int = 6) -> list[Utterance]:
+    return [
+        Utterance(f"/{speaker}-{emotion}-{take}.wav", corpus="x", speaker=speaker, emotion=emotion)
+        for speaker in ("s1", "s2", "s3", "s4", "s5", "s6")
+        for emotion in LABELS
+        for take in range(each)
+    ]
+
+
+def test_no_clip_is_answered_by_a_probe_that_has_heard_its_speaker(monkeypatch: pytest.MonkeyPatch) -> None:
+    utterances = people()
+    train = np.array([utterance.speaker != "s6" for utterance in utterances])
+    heard = states(utterances)
+    spoken: list[tuple[set[bytes], set[bytes]]] = []
+    fit, answer = teacher.Probe.__init__, teacher.Probe.logits
+
+    def noted_fit(self: Any, strength: float, features: Any, *rest: Any) -> None:
+        fit(self, strength, features, *rest)
+        self.fitted = {row.tobytes() for row in features}
+
+    def noted_answer(self: Any, features: Any) -> Any:
+        spoken.append((self.fitted, {row.tobytes() for row in features}))
+        return answer(self, features)
+
+    monkeypatch.setattr(teacher.Probe, "__init__", noted_fit)
+    monkeypatch.setattr(teacher.Probe, "logits", noted_answer)
+    logits = teacher.probe_logits(TeacherPart(groups=2, strength=1.0), [heard], utterances, train, LABELS)
+    pooled = heard.pooled.astype(np.float32).reshape(len(utterances), -1)
+    row_of = {row.tobytes(): u.speaker for row, u in zip(pooled, utterances, strict=True)}
+    for fitted, answered in spoken:
+        assert not {row_of[row] for row in fitted} & {row_of[row] for row in answered}
+    assert sum(len(answered) for _, answered in spoken) == len(utterances)
+    targets = np.array([LABELS.index(utterance.emotion) for utterance in utterances])
+    assert (logits.argmax(axis=1) == targets).mean() > 0.9
+
+    # nothing about a test speaker reaches the others' logits
+    other = states(utterances)
+    other.pooled[~train] += 5.0
+    again = teacher.probe_logits(TeacherPart(groups=2, strength=1.0), [other], utterances, train, LABELS)
+    assert np.array_equal(again[train], logits[train])
+    assert not np.array_equal(again[~train], logits[~train])
+
+
+def test_speakers_of_every_corpus_are_spread_over_the_groups() -> None:
+    utterances = [
+        Utterance(f"/{corpus}{number}.wav", corpus=corpus, speaker=str(number))
+        for corpus in "ab"
+        for number in range(5)
+    ]
+    train = np.array([utterance.speaker != "4" for utterance in utterances])
+    groups = teacher.speaker_groups(utterances, train, 4, seed=1)
+    assert sorted(groups[:4]) == sorted(groups[5:9]) == [0, 1, 2, 3]
+    assert groups[4] == groups[9] == -2
+    assert np.array_equal(groups, teacher.speaker_groups(utterances, train, 4, seed=1))
+    with pytest.raises(CorpusError, match="8 training speakers cannot make 9 groups"):
+        teacher.speaker_groups(utterances, train, 9, seed=1)
+
+
+def test_two_classes_and_classes_without_clips() -> None:
+    random = np.random.default_rng(0)
+    features = random.normal(0.0, 1.0, (40, 5)).astype(np.float32)
+    targets = np.array([1, 3] * 20)
+    features[:, 0] += targets
+    probe = teacher.Probe(1.0, features, targets, 4, np.ones(40))
+    logits = probe.logits(features)
+    assert logits.shape == (40, 4)
+    assert set(logits.argmax(axis=1)) == {1, 3}
+    assert (logits.argmax(axis=1) == targets).mean() > 0.8
+    expected = probe.model.predict_proba(probe._standardised(features))
+    shares = torch.softmax(torch.from_numpy(logits[:, [1, 3]]), dim=1).numpy()
+    np.testing.assert_allclose(shares, expected, atol=1e-5)
+
+
+def test_a_lesson_follows_the_stretch_that_is_heard() -> None:
+    frames = np.arange(10, dtype=np.float16)[:, None, None] * np.ones((10, 2, 3), np.float16)
+    lessons = Lessons(np.eye(2, dtype=np.float32), np.ones((2, 2, 3), np.float16), lambda number: frames[: 10 - number])
+    whole = lessons.of(0, 0.0, 1.0)
+    assert np.array_equal(whole["frames"], frames)
+    assert np.array_equal(whole["logits"], [1.0, 0.0])
+    assert lessons.of(0, 0.25, 0.75)["frames"][:, 0, 0].tolist() == [2, 3, 4, 5, 6, 7]
+    assert lessons.of(0, 0.999, 1.0)["frames"][:, 0, 0].tolist() == [9]
+    batch = collate_lessons([lessons.of(0, 0.0, 0.5), lessons.of(1, 0.0, 1.0)])
+    assert batch["teacher_counts"].tolist() == [5, 9]
+    assert batch["teacher_frames"].shape == (2, 9, 2, 3)
+    assert not batch["teacher_frames"][0, 5:].any()
+    assert batch["teacher_logits"].dtype == torch.float32
+    assert collate_lessons([{}, {}]) == {}
+
+
+def test_without_encoders_there_is_nothing_to_distil(corpus: Path, tmp_path: Path) -> None:
+    from sercli.corpora.splits import Split
+    from sercli.training.recipe import load_recipe
+
+    utterances = read_table(corpus.parent / "voices" / "voices.csv")
+    with pytest.raises(RecipeError, match=r"teacher\.encoders: name at least one encoder"):
+        distil.distil(load_recipe(corpus), Split(utterances, [], []), tmp_path / "run")
