@@ -7,6 +7,7 @@ folder/stage-NAME                              folder
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import torch
 from sercli.corpora.splits import Split
 from sercli.corpora.table import Utterance
 from sercli.errors import RecipeError
+from sercli.evaluation.history import draw_history
 from sercli.evaluation.metrics import unweighted_accuracy
 from sercli.labels import LABEL_SETS
 from sercli.methods import build_methods
@@ -70,10 +72,16 @@ def distil(
         if not (resume and (place / "checkpoint.json").exists()):
             material = Split([*split.train, *([] if not recipe.split.train_on_dev else split.dev), *extra], [], [])
             train(_recipe_of(stage, recipe), material, place, teach=teacher.teach, start=start, **options)
+            _draw(place, f"{recipe.name}, stage {stage.name}")
         start = place / WEIGHTS
     trained = train(recipe, split, folder, teach=teacher.teach, start=start, **options)
     teacher.report(folder)
+    _draw(folder, recipe.name)
     return trained
+
+
+def _draw(folder: Path, name: str) -> None:
+    draw_history(json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["history"], folder, name)
 
 
 def _recipe_of(stage: StagePart, recipe: Recipe) -> Recipe:

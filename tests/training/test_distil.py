@@ -75,6 +75,8 @@ def test_distil_then_again_without_computing_anything(
     terms = {"loss_ce", "loss_kd", "loss_pooled", "loss_distilhubert.l1", "loss_distilhubert.cosine"}
     assert terms <= set(last)
     assert last["loss"] == pytest.approx(sum(last[term] for term in terms), rel=0.02)
+    for folder in (tmp_path / "run", tmp_path / "run" / "stage-features"):
+        assert (folder / "history.png").read_bytes().startswith(b"\x89PNG")
     taught = json.loads((tmp_path / "run" / "teacher.json").read_text())
     assert taught["encoders"][0]["layers"] == [1, 3]
     assert set(taught["ua"]) == {"train, cross-fitted", "dev"}
