@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from sercli.corpora.corpus import Corpus, audio_files, unique_stems
+from sercli.corpora.corpus import Corpus, named_files
 from sercli.corpora.table import Utterance
 
 # emotion letter, sentence, (speaker), take. A few files write speaker 1 as 01: "f10 (01).wav".
@@ -16,10 +16,7 @@ EMOTIONS = {"a": "angry", "d": "disgust", "f": "fear", "h": "happy", "s": "sad"}
 def read(root: Path) -> list[Utterance]:
     """Read the five folders `anger`, `disgust`, `fear`, `happiness`, `sadness`; the file name says everything."""
     utterances = []
-    for file in unique_stems(audio_files(root)):
-        match = NAME.fullmatch(file.stem)
-        if match is None:
-            continue
+    for file, match in named_files(root, NAME):
         utterances.append(
             Utterance(
                 path=str(file),

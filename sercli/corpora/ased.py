@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from sercli.corpora.corpus import Corpus, audio_files, unique_stems
+from sercli.corpora.corpus import Corpus, named_files
 from sercli.corpora.table import Utterance
 
 # emotion and folder - sentence - repetition - gender - speaker
@@ -18,10 +18,7 @@ WOMEN = frozenset((*(f"{number:02d}" for number in range(1, 38, 2)), "43", "47",
 def read(root: Path) -> list[Utterance]:
     """Read the five folders `01Neutral` ... `05Angry`; the file name says everything."""
     utterances = []
-    for file in unique_stems(audio_files(root)):
-        match = NAME.fullmatch(file.stem)
-        if match is None:
-            continue
+    for file, match in named_files(root, NAME):
         emotion, speaker = match.groups()
         utterances.append(
             Utterance(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from sercli.corpora.corpus import Corpus, audio_files, unique_stems
+from sercli.corpora.corpus import Corpus, named_files
 from sercli.corpora.table import Utterance
 
 NAME = re.compile(r"(\d+)-([mf])-\d+-([0-6])-([012])-\d+", re.IGNORECASE)  # speaker-gender-age-word-level-record
@@ -17,10 +17,7 @@ TEXTS = {"0": "اعجبني", "1": "لم يعجبني", "2": "هذا", "3": "ا�
 def read(root: Path) -> list[Utterance]:
     """Read the folders `0` ... `6`, one per word; the file name says everything."""
     utterances = []
-    for file in unique_stems(audio_files(root)):
-        match = NAME.fullmatch(file.stem)
-        if match is None:
-            continue
+    for file, match in named_files(root, NAME):
         speaker, gender, word, level = match.groups()
         utterances.append(
             Utterance(

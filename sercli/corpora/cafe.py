@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from sercli.corpora.corpus import Corpus, audio_files, unique_stems
+from sercli.corpora.corpus import Corpus, named_files
 from sercli.corpora.table import Utterance
 
 # actor - emotion - intensity - sentence. The folders (`Colère/Faible`) say the same again, and are not looked at:
@@ -33,10 +33,7 @@ TEXTS = {
 def read(root: Path) -> list[Utterance]:
     """Read the folders per emotion and intensity; of a recording at both rates, 48 and 192 kHz, the first found."""
     utterances = []
-    for file in unique_stems(audio_files(root)):  # three folders of its own and one around them
-        match = NAME.fullmatch(file.stem)
-        if match is None:
-            continue
+    for file, match in named_files(root, NAME):
         actor, emotion, sentence = match.groups()
         utterances.append(
             Utterance(

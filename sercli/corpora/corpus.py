@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,3 +79,10 @@ def unique_stems(files: Iterator[Path]) -> Iterator[Path]:
         if file.stem not in seen:
             seen.add(file.stem)
             yield file
+
+
+def named_files(root: Path, name: re.Pattern[str]) -> Iterator[tuple[Path, re.Match[str]]]:
+    """Walk over the audio files whose name, without its ending, is as a corpus names its clips; each name once."""
+    for file in unique_stems(audio_files(root)):
+        if match := name.fullmatch(file.stem):
+            yield file, match

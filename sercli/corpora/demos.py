@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from sercli.corpora.corpus import Corpus, audio_files, unique_stems
+from sercli.corpora.corpus import Corpus, named_files
 from sercli.corpora.table import Utterance
 
 # NP_m_02_col01a: prototypical of its emotion (PR) or not (NP), gender, speaker, emotion, sample.
@@ -26,10 +26,7 @@ EMOTIONS = {
 def read(root: Path) -> list[Utterance]:
     """Read `DEMOS/` and `NEU/`; the file name says everything. Prototypical and other samples are read alike."""
     utterances = []
-    for file in unique_stems(audio_files(root)):
-        match = NAME.fullmatch(file.stem)
-        if match is None:
-            continue
+    for file, match in named_files(root, NAME):
         gender, speaker, emotion = match.groups()
         utterances.append(
             Utterance(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from sercli.corpora.corpus import Corpus, audio_files, unique_stems
+from sercli.corpora.corpus import Corpus, named_files
 from sercli.corpora.table import Utterance
 
 NAME = re.compile(r"(\d\d)([ab]\d\d)([WLEAFTN])[a-z]?")  # speaker, sentence, emotion, version
@@ -36,10 +36,7 @@ TEXTS = {
 def read(root: Path) -> list[Utterance]:
     """Read the files of `wav/`; the root may also be that folder itself."""
     utterances = []
-    for file in unique_stems(audio_files(root)):
-        match = NAME.fullmatch(file.stem)
-        if match is None:
-            continue
+    for file, match in named_files(root, NAME):
         speaker, sentence, emotion = match.groups()
         utterances.append(
             Utterance(

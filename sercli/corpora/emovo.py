@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from sercli.corpora.corpus import Corpus, audio_files, unique_stems
+from sercli.corpora.corpus import Corpus, named_files
 from sercli.corpora.table import Utterance
 
 NAME = re.compile(r"(dis|gio|neu|pau|rab|sor|tri)-([fm][1-3])-([bdln]\d)")  # emotion, actor, sentence
@@ -39,10 +39,7 @@ TEXTS = {
 def read(root: Path) -> list[Utterance]:
     """Read the folders `f1` to `f3` and `m1` to `m3`; the file name says everything."""
     utterances = []
-    for file in unique_stems(audio_files(root)):
-        match = NAME.fullmatch(file.stem)
-        if match is None:
-            continue
+    for file, match in named_files(root, NAME):
         emotion, actor, sentence = match.groups()
         utterances.append(
             Utterance(

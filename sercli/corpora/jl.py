@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from sercli.corpora.corpus import Corpus, audio_files, unique_stems
+from sercli.corpora.corpus import Corpus, named_files
 from sercli.corpora.table import Utterance
 
 NAME = re.compile(r"((?:fe)?male)([12])_([a-z]+)_\d+[ab]_[12]")  # speaker, emotion, sentence, take
@@ -20,9 +20,8 @@ def read(root: Path) -> list[Utterance]:
     The text is that of the `.txt` beside the audio, empty where there is none.
     """
     utterances = []
-    for file in unique_stems(audio_files(root)):
-        match = NAME.fullmatch(file.stem)
-        if match is None or match[3] not in EMOTIONS:
+    for file, match in named_files(root, NAME):
+        if match[3] not in EMOTIONS:
             continue
         utterances.append(
             Utterance(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from sercli.corpora.corpus import Corpus, audio_files, unique_stems
+from sercli.corpora.corpus import Corpus, named_files
 from sercli.corpora.table import Utterance
 
 # modality - vocal channel - emotion - intensity - statement - repetition - actor, all two digits.
@@ -27,10 +27,7 @@ TEXTS = {"01": "Kids are talking by the door", "02": "Dogs are sitting by the do
 def read(root: Path) -> list[Utterance]:
     """Read `Actor_01` ... `Actor_24`, below the root or below `Audio_Speech_Actors_01-24`."""
     utterances = []
-    for file in unique_stems(audio_files(root)):
-        match = NAME.fullmatch(file.stem)
-        if match is None:
-            continue
+    for file, match in named_files(root, NAME):
         emotion, statement, actor = match.groups()
         utterances.append(
             Utterance(

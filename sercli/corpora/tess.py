@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from sercli.corpora.corpus import Corpus, audio_files, unique_stems
+from sercli.corpora.corpus import Corpus, named_files
 from sercli.corpora.table import Utterance
 
 NAME = re.compile(r"(OAF?|YAF)_([a-z]+)_([a-z]+)", re.IGNORECASE)  # the release names one file OA_bite_neutral
@@ -26,9 +26,8 @@ EMOTIONS = {
 def read(root: Path) -> list[Utterance]:
     """Read the files, lying flat or in a folder per actress and emotion."""
     utterances = []
-    for file in unique_stems(audio_files(root)):
-        match = NAME.fullmatch(file.stem)
-        if match is None or match[3].lower() not in EMOTIONS:
+    for file, match in named_files(root, NAME):
+        if match[3].lower() not in EMOTIONS:
             continue
         utterances.append(
             Utterance(

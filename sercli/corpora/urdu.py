@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from sercli.corpora.corpus import Corpus, audio_files, unique_stems
+from sercli.corpora.corpus import Corpus, named_files
 from sercli.corpora.table import Utterance
 
 NAME = re.compile(r"(S([MF])\d+)_F\d+_([AHNS])\d+")  # speaker, clip of the speaker, emotion and clip
@@ -20,10 +20,7 @@ EMOTIONS = {"A": "angry", "H": "happy", "N": "neutral", "S": "sad"}
 def read(root: Path) -> list[Utterance]:
     """Read the folders `Angry`, `Happy`, `Neutral`, `Sad`; the file name says everything."""
     utterances = []
-    for file in unique_stems(audio_files(root)):
-        match = NAME.fullmatch(file.stem)
-        if match is None:
-            continue
+    for file, match in named_files(root, NAME):
         speaker, gender, emotion = match.groups()
         utterances.append(
             Utterance(
