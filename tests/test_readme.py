@@ -50,12 +50,26 @@ def test_exit_codes_table() -> None:
 
 
 def test_figures_are_the_measured_ones() -> None:
-    """Every `UA` of the students' table stands in zoo/results."""
-    for name in ("ravdess-micro", "emodb-micro"):
-        results = json.loads((ROOT / "zoo" / "results" / f"{name}.json").read_text(encoding="utf-8"))
-        low, high = results["pooled"]["ua_interval"]
-        assert f"{results['ua_mean']:.1f}" in README
-        assert f"{results['pooled']['ua']:.1f} ({low:.1f} to {high:.1f})" in README
+    """The table of protocols says what stands in zoo/results, every one of them."""
+    reports = [json.loads(file.read_text(encoding="utf-8")) for file in (ROOT / "zoo" / "results").glob("*.json")]
+    assert len(reports) >= 3
+    for report in reports:
+        if "over_pairs" in report:
+            assert f"{report['over_pairs']['ua']:.1f}" in README
+            continue
+        ua, folds = report["figures"]["ua"], report["over_folds"]
+        (row,) = (
+            line for line in README.splitlines() if f"`{report['data']['protocol']}` | {len(report['folds'])}" in line
+        )
+        assert f"| {ua['value']:.1f} ({ua['low']:.1f} to {ua['high']:.1f}) |" in row
+        assert f"{folds['ua']['mean']:.1f} +- {folds['ua']['std']:.1f} / {folds['wa']['mean']:.1f} |" in row
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "zoo" / "results").glob("*.json")), ids=lambda file: file.stem)
+def test_results_follow_the_schema(file: Path) -> None:
+    jsonschema = pytest.importorskip("jsonschema", reason='needs the extra "dev"')
+    schema = json.loads((ROOT / "sercli" / "evaluation" / "metrics.schema.json").read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator(schema).validate(json.loads(file.read_text(encoding="utf-8")))
 
 
 def test_install_lines_are_one_line_each() -> None:
