@@ -25,6 +25,6 @@ def distill(recipe: Path, overrides: tuple[str, ...], **options: Any) -> None:
     from sercli.training.recipe import load_recipe
 
     resolved = load_recipe(recipe, overrides)
-    if not resolved.teacher.encoders:
-        raise RecipeError(f"{recipe}: names no teacher.encoders; train it plainly with `sercli train`")
+    if not resolved.teacher.named:
+        raise RecipeError(f"{recipe}: names no teacher; train it plainly with `sercli train`")
     run_recipe(resolved, **options)

@@ -47,8 +47,8 @@ def train(recipe: Path, overrides: tuple[str, ...], **options: Any) -> None:
     from sercli.training.recipe import load_recipe
 
     resolved = load_recipe(recipe, overrides)
-    if resolved.teacher.encoders:
-        raise RecipeError(f"{recipe}: names a teacher; use `sercli distill`, or leave teacher.encoders empty")
+    if resolved.teacher.named:
+        raise RecipeError(f"{recipe}: names a teacher; use `sercli distill`, or leave it out")
     run_recipe(resolved, **options)
 
 

@@ -44,7 +44,7 @@ def distil(
     """Train a student with a teacher.
 
     Args:
-        recipe: with `teacher.encoders`
+        recipe: with a teacher
         split: speaker-disjoint utterances in the recipe's label set
         folder: gets the run, with a folder `stage-NAME` for each stage before the main one
         speech: unlabelled utterances of each stage before the main one; speakers of the development and test sides are
@@ -54,11 +54,11 @@ def distil(
         quiet: no progress bars
 
     Raises:
-        RecipeError: no encoder, two stages of one name, a method that does not fit
+        RecipeError: no teacher, two stages of one name, a method that does not fit
         BundleError, ModelNotFoundError, CorpusError, OutputError, LeakError: as the functions of teacher and trainer
     """
-    if not recipe.teacher.encoders:
-        raise RecipeError("teacher.encoders: name at least one encoder to learn from")
+    if not recipe.teacher.named:
+        raise RecipeError("teacher: name an encoder or a student to learn from")
     names = [stage.name for stage in recipe.before]
     if len(set(names)) < len(names) or not all(name.isidentifier() for name in names):
         raise RecipeError(f"before: give every stage a name of its own, of letters and digits, not {names}")
@@ -104,6 +104,8 @@ class _Teacher:
         parts = [recipe.method, *(stage.method for stage in recipe.before)]
         self.needs = frozenset().union(*(method.needs for part in parts for _, method in build_methods(part)))
         frames = "frames" in self.needs
+        if self.needs - {"logits"} and not recipe.teacher.encoders:
+            raise RecipeError("teacher.encoders: a method learns from an encoder's states; name one")
         self.heard: list[Heard] = [
             hear(part, recipe.teacher.pooling, every, frames and number == 0, quiet)
             for number, part in enumerate(recipe.teacher.encoders)
@@ -116,6 +118,8 @@ class _Teacher:
     def teach(self, utterances: list[Utterance]) -> Teaching:
         """Collect what was said about some utterances, in their order."""
         rows = np.array([self.row[_key(utterance)] for utterance in utterances])
+        if not self.heard:
+            return Teaching(Lessons(self.logits[rows]), TeacherShapes(len(self.labels), 0, ()), self.speech)
         first = self.heard[0]
         pooled = first.pooled[rows]
         exact = pooled.astype(np.float32)

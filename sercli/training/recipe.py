@@ -97,11 +97,27 @@ class EncoderPart:
 
 
 @dataclass(frozen=True)
+class BundlePart:
+    """A student that teaches."""
+
+    name: str = ""
+    """name of a bundled student, or a bundle or run folder; it must not have heard a speaker the run holds out"""
+    weight: float = 1.0
+    """of its logits in the average over teachers"""
+
+    def __post_init__(self) -> None:
+        _demand(bool(self.name), "teacher.students.name", "a student's name or folder", self.name)
+        _demand(self.weight > 0, "teacher.students.weight", "above 0", self.weight)
+
+
+@dataclass(frozen=True)
 class TeacherPart:
-    """Who teaches: probes on frozen encoders, fitted on the training speakers of the run."""
+    """Who teaches: probes on frozen encoders, fitted on the training speakers of the run, and students."""
 
     encoders: tuple[EncoderPart, ...] = ()
     """one or several; their logits are averaged, methods that need states get the first one's"""
+    students: tuple[BundlePart, ...] = ()
+    """other students, with or without encoders; they give logits only"""
     pooling: str = "mean"
     """of states over time: mean, or statistics (mean and standard deviation)"""
     strength: float = 0.01
@@ -113,6 +129,11 @@ class TeacherPart:
         _demand(self.pooling in POOLINGS, "teacher.pooling", f"one of {', '.join(POOLINGS)}", self.pooling)
         _demand(self.strength > 0, "teacher.strength", "above 0", self.strength)
         _demand(self.groups >= 2, "teacher.groups", "at least 2", self.groups)
+
+    @property
+    def named(self) -> bool:
+        """Whether anybody teaches."""
+        return bool(self.encoders or self.students)
 
 
 @dataclass(frozen=True)
@@ -315,7 +336,7 @@ def from_dict(kind: type[Part], values: Mapping[str, Any], place: str) -> Part:
 def _convert(kind: Any, value: Any, place: str) -> Any:
     origin, arguments = get_origin(kind), get_args(kind)
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
-        if isinstance(value, str) and kind is Source:
+        if isinstance(value, str) and kind in (Source, EncoderPart, BundlePart):
             value = {"name": value}
         if not isinstance(value, Mapping):
             raise RecipeError(f"{place}: needs a mapping of keys to values, not {value!r}")

@@ -144,9 +144,9 @@ def train_one(recipe: Recipe, folder: Path, data: Path | None, **options: Any) -
 
 def _fit(recipe: Recipe, parts: Split, folder: Path, data: Path | None, **options: Any) -> Trained:
     """Train plainly, or with the recipe's teacher, which then hears the unlabelled speech of the stages too."""
-    if not recipe.teacher.encoders:
+    if not recipe.teacher.named:
         if recipe.before:
-            raise RecipeError("before: stages need a teacher; name teacher.encoders, or leave them out")
+            raise RecipeError("before: stages need a teacher; name one, or leave them out")
         from sercli.training.trainer import train
 
         return train(recipe, parts, folder, **options)

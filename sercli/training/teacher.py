@@ -1,4 +1,4 @@
-"""Teachers for distillation: what frozen encoders hear in every clip, and the probes that turn it into logits.
+"""Teachers for distillation: what frozen encoders hear in every clip, the probes that turn it into logits, students.
 
     encoder --- cache ---> pooled states of all layers ---> probe (logistic regression) ---> logits
                       \\--> frames of chosen layers              fitted on training speakers only
@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sercli.corpora.table import Utterance
-from sercli.errors import CorpusError, RecipeError
+from sercli.errors import CorpusError, LeakError, RecipeError
 from sercli.models.encoder import Encoder, EncoderSource, load_encoder
 from sercli.training.recipe import EncoderPart, TeacherPart
 from sercli.training.teacher_cache import CacheKey, TeacherCache
@@ -26,6 +26,7 @@ from sercli.training.teacher_fill import fill
 Floats = npt.NDArray[np.float32]
 
 LEAST_DEVIATION = 1e-4  # of a dimension; one that never changes says nothing and must not be blown up
+LEAST_SHARE = 1e-6  # of a class: its logarithm must stay finite
 MOST_STEPS = 2_000  # of the probe's optimiser
 
 
@@ -150,7 +151,7 @@ def probe_logits(
     labels: Sequence[str],
     seed: int = 0,
 ) -> Floats:
-    """Answer every utterance by a probe that has not heard its speaker, averaged over the encoders.
+    """Answer every utterance by probes that have not heard its speaker and by other students, averaged.
 
     Args:
         part: the recipe's teacher section
@@ -166,25 +167,76 @@ def probe_logits(
     Raises:
         CorpusError: fewer training speakers than groups, or fewer than two classes
     """
+    total = np.zeros((len(utterances), len(labels)), np.float32)
+    for states in heard:
+        total += states.source.weight * _crossfitted(part, states, utterances, train, labels, seed)
+    for one in part.students:
+        total += one.weight * student_logits(one.name, utterances, labels, train)
+    weights = [*(states.source.weight for states in heard), *(one.weight for one in part.students)]
+    return np.asarray(total / sum(weights), np.float32)
+
+
+def _crossfitted(
+    part: TeacherPart,
+    states: Heard,
+    utterances: Sequence[Utterance],
+    train: npt.NDArray[np.bool_],
+    labels: Sequence[str],
+    seed: int,
+) -> Floats:
     from sercli.training.data import class_weights
 
-    known = np.array([utterance.emotion in labels for utterance in utterances])
-    fitted = train & known
+    groups = speaker_groups(utterances, train, part.groups, seed)
+    fitted = train & np.array([utterance.emotion in labels for utterance in utterances])
     chosen = [utterance for utterance, fits in zip(utterances, fitted, strict=True) if fits]
     targets = np.array([labels.index(utterance.emotion) for utterance in chosen])
     weights = class_weights(chosen, 1.0)
-    groups = speaker_groups(utterances, train, part.groups, seed)
-    total = np.zeros((len(utterances), len(labels)), np.float32)
-    for states in heard:
-        features = states.pooled.reshape(len(utterances), -1).astype(np.float32)
-        for group in range(-1, part.groups):
-            inside = groups[fitted] != group  # group -1 holds nobody: its probe hears all
+    features = states.pooled.reshape(len(utterances), -1).astype(np.float32)
+    logits = np.zeros((len(utterances), len(labels)), np.float32)
+    for group in range(-1, part.groups):
+        inside = groups[fitted] != group  # group -1 holds nobody: its probe hears all
+        answered = groups == group if group >= 0 else ~train
+        if answered.any():
             probe = Probe(part.strength, features[fitted][inside], targets[inside], len(labels), weights[inside])
-            answered = groups == group if group >= 0 else ~train
-            if answered.any():
-                total[answered] += states.source.weight * probe.logits(features[answered])
-    share: Floats = total / np.float32(sum(states.source.weight for states in heard))
-    return share
+            logits[answered] = probe.logits(features[answered])
+    return logits
+
+
+def student_logits(
+    name: str, utterances: Sequence[Utterance], labels: Sequence[str], train: npt.NDArray[np.bool_]
+) -> Floats:
+    """Let another student answer every utterance, alone, with all of its clip.
+
+    Args:
+        name: as of `open_model`
+        utterances: clips
+        labels: label set, all of which it must know
+        train: which are of training speakers, shape (clips,); it may have heard those, but nobody else
+
+    Returns:
+        logarithms of its probabilities, shape (clips, classes); even where it hears only silence
+
+    Raises:
+        LeakError: it was trained or selected on a speaker that this run holds out
+        RecipeError: it does not know a label
+    """
+    from sercli.corpora.speech import read_utterance
+    from sercli.evaluation.model import open_model
+
+    model = open_model(name)
+    if lacking := [label for label in labels if label not in model.student.labels]:
+        raise RecipeError(f"teacher.students: {name} has no label {', '.join(lacking)}; both need the same label set")
+    if model.heard is None:
+        raise LeakError(f"teacher.students: {name} does not say whom it was trained on; take one that does")
+    for utterance, trains in zip(utterances, train, strict=True):
+        if not trains and utterance in model.heard:
+            speaker = f"{utterance.corpus}/{utterance.speaker}"
+            raise LeakError(f"teacher.students: {name} has heard {speaker}, whom this run holds out; take another")
+    decision = model.student.decision(tuple(labels), threshold=0.0)
+    with model.answering() as student:
+        said = [student.label_whole([read_utterance(utterance)], decision).scores for utterance in utterances]
+    shares = np.array([[scores.get(label, 1.0 / len(labels)) for label in labels] for scores in said], np.float32)
+    return np.log(np.maximum(shares, LEAST_SHARE))
 
 
 def speaker_groups(
@@ -213,4 +265,11 @@ def speaker_groups(
 def describe(part: TeacherPart, heard: Sequence[Heard]) -> dict[str, Any]:
     """Say for the record what taught: encoders with their layers, and the probe."""
     encoders = [{"name": one.source.name, "revision": one.source.revision, "layers": list(one.layers)} for one in heard]
-    return {"encoders": encoders, "pooling": part.pooling, "strength": part.strength, "groups": part.groups}
+    students = [{"name": one.name, "weight": one.weight} for one in part.students]
+    return {
+        "encoders": encoders,
+        "students": students,
+        "pooling": part.pooling,
+        "strength": part.strength,
+        "groups": part.groups,
+    }

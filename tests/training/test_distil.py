@@ -124,7 +124,8 @@ def test_an_interrupted_run_goes_on_in_its_stage(
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("teacher.encoders=[]", "names no teacher.encoders; train it plainly with `sercli train`"),
+        ("teacher.encoders=[]", "names no teacher; train it plainly with `sercli train`"),
+        ("teacher={students: [micro]}", "teacher.encoders: a method learns from an encoder's states; name one"),
         ("method={kd: {layers: [1]}}", "unknown recipe key method.kd.layers"),
         ("method={pooled: {layers: [2]}}", "method.pooled: the teacher gives no layer 2; it gives 1, 3"),
         ("method={dist: {}}", "optim.batch: method.dist compares the clips of a batch and needs 8 or more, not 6"),
@@ -147,6 +148,34 @@ def test_train_does_not_take_a_teacher(recipe: Path, capsys: pytest.CaptureFixtu
     code, _, err = sercli(capsys, "train", recipe)
     assert code == 2
     assert "names a teacher; use `sercli distill`" in err
+
+
+def test_a_student_teaches_a_student(
+    corpus: Path, recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain = ("teacher={}", "before=[]", "method={ce: {}}")
+    code, _, err = sercli(capsys, "train", recipe, *plain, "-o", tmp_path / "first", "-q")
+    assert code == 0, err
+    taught = (f"teacher={{students: [{tmp_path / 'first'}]}}", "before=[]", "method={kd: {weight: 1.0}}")
+    dev = "split.dev_speakers={voices: [s5, s6]}"  # they selected the first, so they cannot select the second
+    code, _, err = sercli(capsys, "distill", recipe, *taught, dev, "-o", tmp_path / "second", "-q")
+    assert code == 1
+    assert "has heard voices/s5, whom this run holds out" in err
+    other = "split.dev_speakers={voices: [s1]}"
+    code, _, err = sercli(capsys, "distill", recipe, *taught, other, "-o", tmp_path / "second", "-q")
+    assert code == 1
+    assert "has heard voices/s1, whom this run holds out" in err
+    code, _, err = sercli(
+        capsys, "distill", recipe, *taught, "teacher.students=[micro]", "corpus.labels=ravdess8", "-o", tmp_path / "x"
+    )
+    assert code == 2
+    assert "micro has no label calm" in err
+
+    # micro has heard none of these voices and may teach them all
+    code, _, err = sercli(capsys, "distill", recipe, *taught, "teacher.students=[micro]", "-o", tmp_path / "y", "-q")
+    assert code == 0, err
+    facts = json.loads((tmp_path / "y" / "teacher.json").read_text())
+    assert (facts["encoders"], facts["students"]) == ([], [{"name": "micro", "weight": 1.0}])
 
 
 def states(utterances: list[Utterance], seed: int = 0) -> teacher.Heard:
@@ -253,5 +282,5 @@ def test_without_encoders_there_is_nothing_to_distil(corpus: Path, tmp_path: Pat
     from sercli.training.recipe import load_recipe
 
     utterances = read_table(corpus.parent / "voices" / "voices.csv")
-    with pytest.raises(RecipeError, match=r"teacher\.encoders: name at least one encoder"):
+    with pytest.raises(RecipeError, match="teacher: name an encoder or a student"):
         distil.distil(load_recipe(corpus), Split(utterances, [], []), tmp_path / "run")
