@@ -10,7 +10,7 @@ import pytest
 
 from sercli.corpora.table import Utterance, read_table, write_table
 from sercli.errors import CorpusError, LabelError, UsageError
-from sercli.evaluation.task import NO_LABEL, SHARED, ask, ratings, table_sha256, votes
+from sercli.evaluation.task import NO_LABEL, OWN, SHARED, ask, ratings, table_sha256, votes
 from sercli.labels import SEVEN
 
 THREE = ("sad", "neutral", "angry")
@@ -29,6 +29,15 @@ def test_shared_labels_are_those_of_model_and_data_in_the_models_order() -> None
     assert task.label_set == SHARED
     assert [utterance.emotion for utterance in task.utterances] == ["angry", "neutral"]  # calm counts as neutral
     assert task.left_out == {"boredom": 2, "happy": 1, NO_LABEL: 1}
+
+
+def test_own_labels_stay_open_also_where_the_data_lack_them() -> None:
+    task = ask(said("angry", "sad", "boredom"), SEVEN, OWN)
+    assert task.labels == SEVEN
+    assert task.label_set == OWN
+    assert task.left_out == {"boredom": 1}
+    with pytest.raises(LabelError, match="share 1 labels"):
+        ask(said("angry", "angry"), SEVEN, OWN)
 
 
 def test_a_named_set_is_measured_whole() -> None:
