@@ -210,19 +210,15 @@ def _duplicates(
         message = f"{len(group)} with the same sound" + (f" but different {' and '.join(differ)}" if differ else "")
         findings.append(Finding("warning", "duplicate", message, paths))
         for name, side in side_of:
-            found = sorted({side[key] for utterance in group if (key := _key(utterance)) in side})
+            found = sorted({side[key] for utterance in group if (key := utterance.stretch) in side})
             if len(found) > 1:
                 message = f"the same sound on the {' and the '.join(found)} side of {name}"
                 findings.append(Finding("error", "leak", message, paths))
     return findings
 
 
-def _key(utterance: Utterance) -> tuple[str, float, str]:
-    return utterance.path, utterance.start, str(utterance.end)  # as text, for NaN does not equal NaN
-
-
 def _side_of(parts: Split) -> dict[tuple[str, float, str], str]:
-    return {_key(utterance): side for side in ("train", "dev", "test") for utterance in getattr(parts, side)}
+    return {utterance.stretch: side for side in ("train", "dev", "test") for utterance in getattr(parts, side)}
 
 
 def _splits(utterances: Sequence[Utterance], name: str) -> tuple[list[tuple[str, Split]], list[Finding]]:

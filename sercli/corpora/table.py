@@ -62,6 +62,11 @@ class Utterance:
     votes: str = ""
     """JSON object label -> votes; empty if unknown."""
 
+    @property
+    def stretch(self) -> tuple[str, float, str]:
+        """File, start and end: which sound this is, whatever is said of it."""
+        return self.path, self.start, str(self.end)  # as text, for NaN does not equal NaN
+
 
 COLUMNS: tuple[str, ...] = tuple(field.name for field in fields(Utterance))
 NUMBERS = ("start", "end", "arousal", "valence", "dominance", "weight")

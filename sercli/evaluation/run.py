@@ -88,11 +88,11 @@ def evaluate(
         raise UsageError("robustness is measured as UA, and the data has ratings only; leave --robustness out")
     if rates:
         ratings(task.utterances, settings.scale)  # refuses a wrong scale before hours of work, not after
-    fold_of = {_key(utterance): name for name, side in sides for utterance in side}
+    fold_of = {utterance.stretch: name for name, side in sides for utterance in side}
     cells = grid.cells(task.utterances)
     with model.answering() as student:
         answers = answer(student, task, cells, seed=settings.seed, advance=advance)
-    answers = dataclasses.replace(answers, fold=[fold_of[_key(u)] for u in task.utterances])
+    answers = dataclasses.replace(answers, fold=[fold_of[u.stretch] for u in task.utterances])
     threshold = model.student.config.abstain_threshold or None
     metrics = {
         **_opening(model.identity(), [answers], published),
@@ -306,7 +306,3 @@ def _pairs(parts: Sequence[Answers], settings: Settings) -> dict[str, Any]:
     cells = [cell for row in pairs.values() for cell in row.values()]
     mean = {key: round(float(np.mean([cell[key] for cell in cells])), 2) for key in ("ua", "wa", "chance")}
     return {"bootstrap": settings.bootstrap(), "figures": {}, "pairs": pairs, "over_pairs": mean}
-
-
-def _key(utterance: Utterance) -> tuple[str, float]:
-    return utterance.path, utterance.start

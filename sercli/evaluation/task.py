@@ -59,7 +59,7 @@ def ask(utterances: Sequence[Utterance], known: Sequence[str], label_set: str = 
     """
     if not utterances:
         raise CorpusError("no utterances to evaluate on; check the corpus or table")
-    stretches = Counter((utterance.path, utterance.start, str(utterance.end)) for utterance in utterances)
+    stretches = Counter(utterance.stretch for utterance in utterances)
     (path, start, _), times = stretches.most_common(1)[0]
     if times > 1:
         raise CorpusError(f"{path}: from {start:g} s on {times} times, and would count as often; keep one row of it")

@@ -99,8 +99,8 @@ class _Teacher:
         self.recipe, self.split, self.speech = recipe, split, speech
         self.labels = LABEL_SETS[recipe.corpus.labels]
         # speech first: where a clip is among the labelled ones too, the entry that knows its label is kept
-        every = list({_key(u): u for u in [*speech, *split.train, *split.dev, *split.test]}.values())
-        self.row = {_key(utterance): row for row, utterance in enumerate(every)}
+        every = list({u.stretch: u for u in [*speech, *split.train, *split.dev, *split.test]}.values())
+        self.row = {utterance.stretch: row for row, utterance in enumerate(every)}
         parts = [recipe.method, *(stage.method for stage in recipe.before)]
         self.needs = frozenset().union(*(method.needs for part in parts for _, method in build_methods(part)))
         frames = "frames" in self.needs
@@ -112,12 +112,16 @@ class _Teacher:
         ]
         fitted = [*split.train, *(split.dev if recipe.split.train_on_dev else [])]
         self.trains = np.zeros(len(every), dtype=bool)
-        self.trains[[self.row[_key(utterance)] for utterance in fitted]] = True
-        self.logits: Floats = probe_logits(recipe.teacher, self.heard, every, self.trains, self.labels, recipe.seed)
+        self.trains[[self.row[utterance.stretch] for utterance in fitted]] = True
+        held_out = np.zeros(len(every), dtype=bool)
+        held_out[[self.row[u.stretch] for u in [*split.dev, *split.test]]] = True
+        self.logits: Floats = probe_logits(
+            recipe.teacher, self.heard, every, self.trains, self.labels, recipe.seed, held_out & ~self.trains
+        )
 
     def teach(self, utterances: list[Utterance]) -> Teaching:
         """Collect what was said about some utterances, in their order."""
-        rows = np.array([self.row[_key(utterance)] for utterance in utterances])
+        rows = np.array([self.row[utterance.stretch] for utterance in utterances])
         if not self.heard:
             return Teaching(Lessons(self.logits[rows]), TeacherShapes(len(self.labels), 0, ()), self.speech)
         first = self.heard[0]
@@ -149,7 +153,7 @@ class _Teacher:
         write_json(folder / "teacher.json", facts)
 
     def _ua(self, utterances: Sequence[Utterance]) -> float:
-        answers = self.logits[[self.row[_key(utterance)] for utterance in utterances]].argmax(axis=1)
+        answers = self.logits[[self.row[utterance.stretch] for utterance in utterances]].argmax(axis=1)
         targets = np.array([self.labels.index(utterance.emotion) for utterance in utterances])
         return round(100.0 * unweighted_accuracy(targets, answers, len(self.labels)), 2)
 
@@ -162,7 +166,3 @@ class _Chosen:
 
     def __call__(self, number: int) -> Any:
         return self.heard.frames(int(self.rows[number]))
-
-
-def _key(utterance: Utterance) -> tuple[str, float, str]:
-    return utterance.path, utterance.start, str(utterance.end)  # as text, for NaN does not equal NaN

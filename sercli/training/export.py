@@ -159,7 +159,7 @@ def _check_target(folder: Path, overwrite: bool) -> None:
 
 
 REPORTED = (
-    *("date", "versions", "model", "data", "development", "seed", "bootstrap"),
+    *("note", "date", "versions", "model", "data", "development", "seed", "bootstrap"),
     *("figures", "folds", "over_folds", "pairs", "over_pairs"),
 )
 """What a bundle's metrics.json takes over from a recipe's report."""

@@ -150,6 +150,7 @@ def probe_logits(
     train: npt.NDArray[np.bool_],
     labels: Sequence[str],
     seed: int = 0,
+    held_out: npt.NDArray[np.bool_] | None = None,
 ) -> Floats:
     """Answer every utterance by probes that have not heard its speaker and by other students, averaged.
 
@@ -160,6 +161,7 @@ def probe_logits(
         train: which are of training speakers, shape (clips,)
         labels: label set
         seed: of the parting into groups
+        held_out: which no student may have heard, shape (clips,); None: all that do not train
 
     Returns:
         logits, shape (clips, classes): of training clips cross-fitted, of all others by a probe of all training clips
@@ -171,7 +173,7 @@ def probe_logits(
     for states in heard:
         total += states.source.weight * _crossfitted(part, states, utterances, train, labels, seed)
     for one in part.students:
-        total += one.weight * student_logits(one.name, utterances, labels, train)
+        total += one.weight * student_logits(one.name, utterances, labels, ~train if held_out is None else held_out)
     weights = [*(states.source.weight for states in heard), *(one.weight for one in part.students)]
     return np.asarray(total / sum(weights), np.float32)
 
@@ -203,7 +205,7 @@ def _crossfitted(
 
 
 def student_logits(
-    name: str, utterances: Sequence[Utterance], labels: Sequence[str], train: npt.NDArray[np.bool_]
+    name: str, utterances: Sequence[Utterance], labels: Sequence[str], held_out: npt.NDArray[np.bool_]
 ) -> Floats:
     """Let another student answer every utterance, alone, with all of its clip.
 
@@ -211,7 +213,7 @@ def student_logits(
         name: as of `open_model`
         utterances: clips
         labels: label set, all of which it must know
-        train: which are of training speakers, shape (clips,); it may have heard those, but nobody else
+        held_out: which are of development or test speakers, shape (clips,); those it must not have heard
 
     Returns:
         logarithms of its probabilities, shape (clips, classes); even where it hears only silence
@@ -228,8 +230,8 @@ def student_logits(
         raise RecipeError(f"teacher.students: {name} has no label {', '.join(lacking)}; both need the same label set")
     if model.heard is None:
         raise LeakError(f"teacher.students: {name} does not say whom it was trained on; take one that does")
-    for utterance, trains in zip(utterances, train, strict=True):
-        if not trains and utterance in model.heard:
+    for utterance, held in zip(utterances, held_out, strict=True):
+        if held and utterance in model.heard:
             speaker = f"{utterance.corpus}/{utterance.speaker}"
             raise LeakError(f"teacher.students: {name} has heard {speaker}, whom this run holds out; take another")
     decision = model.student.decision(tuple(labels), threshold=0.0)
