@@ -22,7 +22,7 @@ def distill(recipe: Path, overrides: tuple[str, ...], **options: Any) -> None:
     recipe with split.protocol does all this in every fold.
     """
     extras.require("train", "sercli distill")
-    from sercli.training.recipe import load_recipe
+    from sercli.training.recipe_file import load_recipe
 
     resolved = load_recipe(recipe, overrides)
     if not resolved.teacher.named:

@@ -237,7 +237,7 @@ def _utterances(options: dict[str, Any]) -> list[Utterance]:
 def _by_recipe(overrides: list[str], grid: Grid, settings: Settings, options: dict[str, Any]) -> Evaluation:
     from sercli.corpora.splits import CROSS_CORPUS
     from sercli.evaluation.run import cross_validate
-    from sercli.training.recipe import load_recipe
+    from sercli.training.recipe_file import load_recipe
 
     if options["protocol"]:
         overrides = [*overrides, f"split.protocol={options['protocol']}"]

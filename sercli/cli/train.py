@@ -44,7 +44,7 @@ def train(recipe: Path, overrides: tuple[str, ...], **options: Any) -> None:
     with split.protocol trains every fold, or one of them (--fold); `sercli eval --recipe` trains and reports all.
     """
     extras.require("train", "sercli train")
-    from sercli.training.recipe import load_recipe
+    from sercli.training.recipe_file import load_recipe
 
     resolved = load_recipe(recipe, overrides)
     if resolved.teacher.named:

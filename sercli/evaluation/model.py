@@ -108,8 +108,9 @@ def _open_run(folder: Path) -> Model:
     """Let a trained student answer through the same windows, silence gate and averaging as its bundle would."""
     import yaml
 
+    from sercli.fields import from_dict
     from sercli.training.export import bundle_config, load_student
-    from sercli.training.recipe import Recipe, from_dict
+    from sercli.training.recipe import Recipe
 
     checkpoint = json.loads((folder / CHECKPOINT).read_text(encoding="utf-8"))
     recipe = from_dict(Recipe, yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8")), "")

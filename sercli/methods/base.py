@@ -12,8 +12,8 @@ from typing import Any, ClassVar, Self
 from torch import Tensor, nn
 
 from sercli.errors import RecipeError
+from sercli.fields import from_dict
 from sercli.methods.terms import precise
-from sercli.training.recipe import from_dict
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from sercli import __version__
 from sercli.corpora.table import Utterance
 from sercli.errors import BundleError, CorpusError, OutputError, UsageError
 from sercli.evaluation.metrics import unweighted_accuracy
+from sercli.fields import from_dict
 from sercli.hub.card import write_card
 from sercli.models import students
 from sercli.models.cnn import CnnAttention
@@ -28,7 +29,7 @@ from sercli.runtime.bundle import BUNDLE_FILES, CONFIG_FILE
 from sercli.training.data import MIN_SAMPLES
 from sercli.training.graph import student_graph
 from sercli.training.quantise import quantise
-from sercli.training.recipe import ExportPart, Recipe, from_dict
+from sercli.training.recipe import ExportPart, Recipe
 from sercli.training.store import FULL_SCALE, AudioStore, open_store
 
 BUNDLE_FORMAT = 1

@@ -1,23 +1,16 @@
 """Recipes: one YAML file describes one training run, checked down to the last key before anything starts.
 
-Precedence: command line (`optim.epochs=20`), file, default. Values are parsed as YAML scalars, never evaluated.
-The resolved recipe is written beside the weights.
+`recipe_file` reads and writes them.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
-from pathlib import Path
-from types import UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any
 
 from sercli.errors import RecipeError
-
-Part = TypeVar("Part")
 
 BALANCES = ("sampler", "loss", "none")
 POOLINGS = ("mean", "statistics")
@@ -278,138 +271,3 @@ class Recipe:
         named = bool(re.fullmatch(r"[\w.+-]*\w[\w.+-]*", self.name))
         _demand(named, "name", "letters, digits, '.', '_', '+' and '-', since it names files", self.name)
         _demand(0 <= self.seed < 2**32, "seed", "from 0 to 2**32 - 1", self.seed)
-
-
-def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Read a recipe and apply `key.sub=value` overrides.
-
-    Raises:
-        RecipeError: the file is missing or not YAML, a key is unknown or a value of the wrong kind
-    """
-    import yaml
-
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except FileNotFoundError:
-        raise RecipeError(f"{path}: no such recipe; the shipped ones are in zoo/recipes/") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as problem:
-        reason = " ".join(str(problem).split())
-        raise RecipeError(f"{path}: not a readable YAML recipe ({reason})") from problem
-    if not isinstance(values, dict):
-        raise RecipeError(f"{path}: a recipe is a mapping of keys to values, not a {type(values).__name__}")
-    for override in overrides:
-        _apply(values, override)
-    return from_dict(Recipe, values, "")
-
-
-def dump_recipe(recipe: Recipe) -> str:
-    """The resolved recipe as YAML, every key stated."""
-    import yaml
-
-    return yaml.safe_dump(_plain(recipe), sort_keys=False, allow_unicode=True)
-
-
-def is_recipe_of(file: Path, recipe: Recipe) -> bool:
-    """Whether a resolved recipe that an earlier run wrote, perhaps before some keys existed, says the same.
-
-    Raises:
-        RecipeError: it cannot be read
-    """
-    return load_recipe(file) == recipe
-
-
-def from_dict(kind: type[Part], values: Mapping[str, Any], place: str) -> Part:
-    """Build a frozen dataclass from plain values, refusing what it does not know.
-
-    Raises:
-        RecipeError: names the dotted key and the nearest known one, or the kind of value that is needed
-    """
-    hints = get_type_hints(kind)
-    for key in values:
-        if key not in hints:
-            near = get_close_matches(str(key), hints, n=1)
-            hint = f"did you mean {place}{near[0]!s}?" if near else f"known: {', '.join(hints)}"
-            raise RecipeError(f"unknown recipe key {place}{key}; {hint}")
-    return kind(**{key: _convert(hints[key], value, f"{place}{key}") for key, value in values.items()})
-
-
-def _convert(kind: Any, value: Any, place: str) -> Any:
-    origin, arguments = get_origin(kind), get_args(kind)
-    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
-        if isinstance(value, str) and kind in (Source, EncoderPart, BundlePart):
-            value = {"name": value}
-        if not isinstance(value, Mapping):
-            raise RecipeError(f"{place}: needs a mapping of keys to values, not {value!r}")
-        return from_dict(kind, value, f"{place}.")
-    if origin is tuple:
-        if not isinstance(value, list | tuple):
-            raise RecipeError(f"{place}: needs a list, not {value!r}")
-        kinds = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else list(arguments)
-        if len(kinds) != len(value):
-            raise RecipeError(f"{place}: needs {len(kinds)} values, not {len(value)}")
-        return tuple(_convert(kinds[i], item, f"{place}[{i}]") for i, item in enumerate(value))
-    if origin in (Union, UnionType):
-        return None if value is None else _convert(arguments[0], value, place)
-    if origin is not None and issubclass(origin, Mapping):
-        if place.endswith("method") and isinstance(value, list):
-            value = _joined(value, place)
-        if not isinstance(value, Mapping):
-            raise RecipeError(f"{place}: needs a mapping of keys to values, not {value!r}")
-        return dict(value)
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if kind is float and isinstance(value, str):
-        # YAML 1.1 reads 3e-3 as text: it wants 3.0e-3. People write 3e-3.
-        try:
-            return float(value)
-        except ValueError:
-            pass
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise RecipeError(f"{place}: needs a value of type {kind.__name__}, not {value!r}")
-    return value
-
-
-def _joined(entries: list[Any], place: str) -> dict[str, Any]:
-    """Join the list form of `method`: names, or mappings of one name to its arguments."""
-    joined: dict[str, Any] = {}
-    for number, entry in enumerate(entries):
-        entry = {entry: {}} if isinstance(entry, str) else entry
-        if not isinstance(entry, Mapping) or len(entry) != 1:
-            raise RecipeError(f"{place}[{number}]: needs one method, for example 'kd: {{weight: 1}}', not {entry!r}")
-        (name,) = entry
-        if name in joined:
-            raise RecipeError(f"{place}[{number}]: {name} is there already; put its arguments into one entry")
-        joined.update(entry)
-    return joined
-
-
-def _apply(values: dict[str, Any], override: str) -> None:
-    import yaml
-
-    key, equals, text = override.partition("=")
-    if not equals or not key:
-        raise RecipeError(f"override {override!r}: write it as key.sub=value, for example optim.epochs=20")
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as problem:
-        raise RecipeError(f"override {override!r}: the value is not YAML") from problem
-    *parents, last = key.split(".")
-    place: Any = values
-    for parent in parents:
-        below = place.setdefault(parent, {})
-        if parent == "method" and isinstance(below, list):
-            below = place[parent] = _joined(below, "method")
-        place = below
-        if not isinstance(place, dict):
-            raise RecipeError(f"override {override!r}: {parent} has no keys below it")
-    place[last] = value
-
-
-def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {item.name: _plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value

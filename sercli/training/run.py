@@ -25,7 +25,8 @@ from sercli.corpora.splits import (
 from sercli.corpora.table import Utterance, is_table
 from sercli.errors import OutputError, RecipeError, UsageError
 from sercli.labels import LABEL_SETS, relabel
-from sercli.training.recipe import Recipe, Source, is_recipe_of
+from sercli.training.recipe import Recipe, Source
+from sercli.training.recipe_file import is_recipe_of
 
 if TYPE_CHECKING:
     from sercli.training.trainer import Trained

@@ -40,7 +40,8 @@ from sercli.training.calibrate import calibrate
 from sercli.training.data import BalancedLengthSampler, Clips, class_weights, collate
 from sercli.training.learner import Learner
 from sercli.training.lessons import Lessons
-from sercli.training.recipe import Recipe, dump_recipe, is_recipe_of
+from sercli.training.recipe import Recipe
+from sercli.training.recipe_file import dump_recipe, is_recipe_of
 from sercli.training.store import open_store
 
 

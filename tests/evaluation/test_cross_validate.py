@@ -26,8 +26,9 @@ from sercli.evaluation.measure import Settings  # noqa: E402
 from sercli.evaluation.model import open_model  # noqa: E402
 from sercli.evaluation.run import Evaluation, compared_with_predictions, cross_validate, evaluate  # noqa: E402
 from sercli.evaluation.task import table_sha256  # noqa: E402
+from sercli.fields import from_dict  # noqa: E402
 from sercli.labels import LABEL_SETS  # noqa: E402
-from sercli.training.recipe import Recipe, from_dict  # noqa: E402
+from sercli.training.recipe import Recipe  # noqa: E402
 from tests.tiny import RATE  # noqa: E402
 from tests.training.voices import CLASSES, voice  # noqa: E402
 

@@ -279,7 +279,7 @@ def test_a_lesson_follows_the_stretch_that_is_heard() -> None:
 
 def test_without_encoders_there_is_nothing_to_distil(corpus: Path, tmp_path: Path) -> None:
     from sercli.corpora.splits import Split
-    from sercli.training.recipe import load_recipe
+    from sercli.training.recipe_file import load_recipe
 
     utterances = read_table(corpus.parent / "voices" / "voices.csv")
     with pytest.raises(RecipeError, match="teacher: name an encoder or a student"):

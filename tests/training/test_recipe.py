@@ -8,8 +8,10 @@ import pytest
 from sercli.corpora import CORPORA
 from sercli.corpora.splits import CROSS_CORPUS, holdouts, protocol
 from sercli.errors import RecipeError
+from sercli.fields import from_dict
 from sercli.labels import LABEL_SETS
-from sercli.training.recipe import Recipe, Source, dump_recipe, from_dict, load_recipe
+from sercli.training.recipe import Recipe, Source
+from sercli.training.recipe_file import dump_recipe, load_recipe
 
 RECIPES = sorted((Path(__file__).parents[2] / "zoo" / "recipes").glob("*.yaml"))
 

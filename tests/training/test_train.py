@@ -204,7 +204,7 @@ def test_wrong_runs_end_with_one_line(
 
 
 def test_weights_of_a_table_as_source_count(corpus: Path) -> None:
-    from sercli.training.recipe import load_recipe
+    from sercli.training.recipe_file import load_recipe
     from sercli.training.run import read_sources
 
     text = corpus.read_text().replace("voices.csv}", "voices.csv, weight: 2.5}")

@@ -1,0 +1,78 @@
+"""Frozen dataclasses from plain values, checked to the last key: recipes, and arguments of methods and students."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from difflib import get_close_matches
+from types import UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from sercli.errors import RecipeError
+
+Part = TypeVar("Part")
+
+
+def from_dict(kind: type[Part], values: Mapping[str, Any], place: str) -> Part:
+    """Build a frozen dataclass from plain values, refusing what it does not know.
+
+    Raises:
+        RecipeError: names the dotted key and the nearest known one, or the kind of value that is needed
+    """
+    hints = get_type_hints(kind)
+    for key in values:
+        if key not in hints:
+            near = get_close_matches(str(key), hints, n=1)
+            hint = f"did you mean {place}{near[0]!s}?" if near else f"known: {', '.join(hints)}"
+            raise RecipeError(f"unknown recipe key {place}{key}; {hint}")
+    return kind(**{key: _convert(hints[key], value, f"{place}{key}") for key, value in values.items()})
+
+
+def _convert(kind: Any, value: Any, place: str) -> Any:
+    origin, arguments = get_origin(kind), get_args(kind)
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        if isinstance(value, str) and "name" in get_type_hints(kind):
+            value = {"name": value}
+        if not isinstance(value, Mapping):
+            raise RecipeError(f"{place}: needs a mapping of keys to values, not {value!r}")
+        return from_dict(kind, value, f"{place}.")
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise RecipeError(f"{place}: needs a list, not {value!r}")
+        kinds = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else list(arguments)
+        if len(kinds) != len(value):
+            raise RecipeError(f"{place}: needs {len(kinds)} values, not {len(value)}")
+        return tuple(_convert(kinds[i], item, f"{place}[{i}]") for i, item in enumerate(value))
+    if origin in (Union, UnionType):
+        return None if value is None else _convert(arguments[0], value, place)
+    if origin is not None and issubclass(origin, Mapping):
+        if place.endswith("method") and isinstance(value, list):
+            value = join_entries(value, place)
+        if not isinstance(value, Mapping):
+            raise RecipeError(f"{place}: needs a mapping of keys to values, not {value!r}")
+        return dict(value)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if kind is float and isinstance(value, str):
+        # YAML 1.1 reads 3e-3 as text: it wants 3.0e-3. People write 3e-3.
+        try:
+            return float(value)
+        except ValueError:
+            pass
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise RecipeError(f"{place}: needs a value of type {kind.__name__}, not {value!r}")
+    return value
+
+
+def join_entries(entries: list[Any], place: str) -> dict[str, Any]:
+    """Join the list form of `method`: names, or mappings of one name to its arguments."""
+    joined: dict[str, Any] = {}
+    for number, entry in enumerate(entries):
+        entry = {entry: {}} if isinstance(entry, str) else entry
+        if not isinstance(entry, Mapping) or len(entry) != 1:
+            raise RecipeError(f"{place}[{number}]: needs one method, for example 'kd: {{weight: 1}}', not {entry!r}")
+        (name,) = entry
+        if name in joined:
+            raise RecipeError(f"{place}[{number}]: {name} is there already; put its arguments into one entry")
+        joined.update(entry)
+    return joined

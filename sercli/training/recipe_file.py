@@ -1,0 +1,85 @@
+"""Recipe files: read, overridden from the command line, and written beside the weights with every key stated.
+
+Precedence: command line (`optim.epochs=20`), file, default. Values are parsed as YAML scalars, never evaluated.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sercli.errors import RecipeError
+from sercli.fields import from_dict, join_entries
+from sercli.training.recipe import Recipe
+
+
+def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe and apply `key.sub=value` overrides.
+
+    Raises:
+        RecipeError: the file is missing or not YAML, a key is unknown or a value of the wrong kind
+    """
+    import yaml
+
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except FileNotFoundError:
+        raise RecipeError(f"{path}: no such recipe; the shipped ones are in zoo/recipes/") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as problem:
+        reason = " ".join(str(problem).split())
+        raise RecipeError(f"{path}: not a readable YAML recipe ({reason})") from problem
+    if not isinstance(values, dict):
+        raise RecipeError(f"{path}: a recipe is a mapping of keys to values, not a {type(values).__name__}")
+    for override in overrides:
+        _apply(values, override)
+    return from_dict(Recipe, values, "")
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """The resolved recipe as YAML, every key stated."""
+    import yaml
+
+    return yaml.safe_dump(_plain(recipe), sort_keys=False, allow_unicode=True)
+
+
+def is_recipe_of(file: Path, recipe: Recipe) -> bool:
+    """Whether a resolved recipe that an earlier run wrote, perhaps before some keys existed, says the same.
+
+    Raises:
+        RecipeError: it cannot be read
+    """
+    return load_recipe(file) == recipe
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    import yaml
+
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise RecipeError(f"override {override!r}: write it as key.sub=value, for example optim.epochs=20")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as problem:
+        raise RecipeError(f"override {override!r}: the value is not YAML") from problem
+    *parents, last = key.split(".")
+    place: Any = values
+    for parent in parents:
+        below = place.setdefault(parent, {})
+        if parent == "method" and isinstance(below, list):
+            below = place[parent] = join_entries(below, "method")
+        place = below
+        if not isinstance(place, dict):
+            raise RecipeError(f"override {override!r}: {parent} has no keys below it")
+    place[last] = value
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {item.name: _plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
