@@ -2,6 +2,9 @@
 
 recipe.before[0] -> recipe.before[1] -> ... -> the recipe itself, each with the student's weights of the one before
 folder/stage-NAME                              folder
+
+A stage that hears none of the run's own clips (`own: false`) is the same for every fold of a protocol. It is trained
+once, beside the folds, by whichever process comes first; the others wait for it.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock
 
 from sercli.corpora.splits import Split
 from sercli.corpora.table import Utterance
@@ -25,10 +29,12 @@ from sercli.methods import build_methods
 from sercli.methods.base import TeacherShapes
 from sercli.training.lessons import Lessons
 from sercli.training.recipe import Recipe, StagePart
+from sercli.training.recipe_file import is_recipe_of
 from sercli.training.teacher import Floats, Heard, describe, hear, probe_logits
 from sercli.training.trainer import Teaching, Trained, train, write_json
 
 WEIGHTS = "model.safetensors"
+COMPLETE = "checkpoint.json"  # written last
 
 
 def distil(
@@ -37,6 +43,7 @@ def distil(
     folder: Path,
     speech: Sequence[Sequence[Utterance]] = (),
     *,
+    shared: Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
     quiet: bool = False,
@@ -49,12 +56,15 @@ def distil(
         folder: gets the run, with a folder `stage-NAME` for each stage before the main one
         speech: unlabelled utterances of each stage before the main one; speakers of the development and test sides are
             left out here
+        shared: gets the stages that hear none of the run's own clips; a finished one there is taken as it is, even
+            with `overwrite`; default: `folder`
         resume: go on with the stage and the epoch where an earlier run stopped
         overwrite: start anew
         quiet: no progress bars
 
     Raises:
-        RecipeError: no teacher, two stages of one name, a method that does not fit
+        RecipeError: no teacher, two stages of one name, a method that does not fit, a stage without the run's own
+            clips that hears one of its corpora all the same, or nothing
         BundleError, ModelNotFoundError, CorpusError, OutputError, LeakError: as the functions of teacher and trainer
     """
     if not recipe.teacher.named:
@@ -68,16 +78,50 @@ def distil(
     options: dict[str, Any] = {"resume": resume, "overwrite": overwrite, "quiet": quiet}
     start = None
     for stage, extra in zip(recipe.before, heard_only or [[] for _ in recipe.before], strict=True):
-        place = folder / f"stage-{stage.name}"
-        if not (resume and (place / "checkpoint.json").exists()):
-            material = Split([*split.train, *([] if not recipe.split.train_on_dev else split.dev), *extra], [], [])
-            train(_recipe_of(stage, recipe), material, place, teach=teacher.teach, start=start, **options)
-            _draw(place, f"{recipe.name}, stage {stage.name}")
+        own = [*split.train, *([] if not recipe.split.train_on_dev else split.dev)] if stage.own else []
+        place = (folder if stage.own else shared or folder) / f"stage-{stage.name}"
+        if not stage.own:
+            _check_foreign(stage, extra, split)
+        _train_stage(
+            _recipe_of(stage, recipe), [*own, *extra], place, stage.own, teach=teacher.teach, start=start, **options
+        )
         start = place / WEIGHTS
     trained = train(recipe, split, folder, teach=teacher.teach, start=start, **options)
     teacher.report(folder)
     _draw(folder, recipe.name)
     return trained
+
+
+def _train_stage(recipe: Recipe, material: list[Utterance], place: Path, own: bool, **options: Any) -> None:
+    """Train one stage, or take what is finished: of this run when resuming, of another fold where it is shared."""
+    if own:
+        if not (options["resume"] and (place / COMPLETE).exists()):
+            train(recipe, Split(material, [], []), place, **options)
+            _draw(place, recipe.name)
+        return
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(place.with_suffix(".lock")):
+        if (place / COMPLETE).exists() and is_recipe_of(place / "recipe.yaml", recipe):
+            return
+        # What another fold began and did not finish is gone on with, whatever this one was asked.
+        begun = (place / "recipe.yaml").exists() and is_recipe_of(place / "recipe.yaml", recipe)
+        train(recipe, Split(material, [], []), place, **{**options, "resume": begun or options["resume"]})
+        _draw(place, recipe.name)
+
+
+def _check_foreign(stage: StagePart, speech: Sequence[Utterance], split: Split) -> None:
+    """Refuse a shared stage that depends on the split.
+
+    Raises:
+        RecipeError: it hears nothing, or a corpus of the run
+    """
+    if not speech:
+        raise RecipeError(f"before.{stage.name}: hears nothing; name corpora in speech, or leave out own: false")
+    corpora = {u.corpus for u in [*split.train, *split.dev, *split.test]}
+    if both := sorted(corpora & {u.corpus for u in speech}):
+        raise RecipeError(
+            f"before.{stage.name}.speech: {both[0]} is a corpus of the run; take it out, or leave out own: false"
+        )
 
 
 def _draw(folder: Path, name: str) -> None:

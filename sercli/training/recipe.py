@@ -245,6 +245,8 @@ class StagePart:
     """its own schedule"""
     speech: tuple[Source, ...] = ()
     """further corpora, heard without their labels; the run's test and development speakers are left out"""
+    own: bool = True
+    """hear the run's own training clips too; without them the stage is the same for every fold and trained once"""
 
 
 @dataclass(frozen=True)

@@ -143,8 +143,14 @@ def train_one(recipe: Recipe, folder: Path, data: Path | None, **options: Any) -
     return dev
 
 
-def _fit(recipe: Recipe, parts: Split, folder: Path, data: Path | None, **options: Any) -> Trained:
-    """Train plainly, or with the recipe's teacher, which then hears the unlabelled speech of the stages too."""
+def _fit(
+    recipe: Recipe, parts: Split, folder: Path, data: Path | None, shared: Path | None = None, **options: Any
+) -> Trained:
+    """Train plainly, or with the recipe's teacher, which then hears the unlabelled speech of the stages too.
+
+    Args:
+        shared: folder of the stages that do not depend on the split; default: the run's own
+    """
     if not recipe.teacher.named:
         if recipe.before:
             raise RecipeError("before: stages need a teacher; name one, or leave them out")
@@ -155,7 +161,7 @@ def _fit(recipe: Recipe, parts: Split, folder: Path, data: Path | None, **option
 
     read = [read_native(stage.speech, data) if stage.speech else [] for stage in recipe.before]
     speech = [[dataclasses.replace(item, emotion="") for item in items] for items in read]
-    return distil(recipe, parts, folder, speech, **options)
+    return distil(recipe, parts, folder, speech, shared=shared, **options)
 
 
 def train_fold(
@@ -170,7 +176,7 @@ def train_fold(
         if not is_recipe_of(folder / "recipe.yaml", recipe):
             raise OutputError(f"{folder / 'recipe.yaml'}: differs from the recipe asked for; use another --output")
     else:
-        _fit(recipe, parts, folder, data, resume=resume, **options)
+        _fit(recipe, parts, folder, data, folder.parent, resume=resume, **options)
     metrics: dict[str, Any] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     return metrics
 

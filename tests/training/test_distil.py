@@ -1,5 +1,6 @@
 """Distillation end to end on synthesised voices, with an encoder of random weights as the teacher's ear."""
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -284,3 +285,36 @@ def test_without_encoders_there_is_nothing_to_distil(corpus: Path, tmp_path: Pat
     utterances = read_table(corpus.parent / "voices" / "voices.csv")
     with pytest.raises(RecipeError, match="teacher: name an encoder or a student"):
         distil.distil(load_recipe(corpus), Split(utterances, [], []), tmp_path / "run")
+
+
+def test_a_stage_without_the_runs_own_clips_is_trained_once_for_all_folds(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sercli.corpora.splits import Split
+    from sercli.training.recipe_file import load_recipe
+
+    clips = read_table(recipe.parent / "voices" / "voices.csv")
+    voice = {name: [clip for clip in clips if clip.speaker == name] for name in ("s1", "s2", "s3", "s4")}
+    speech = [dataclasses.replace(clip, corpus="elsewhere", speaker="x", emotion="") for clip in voice["s4"]]
+    text = recipe.read_text(encoding="utf-8").replace("- name: features", "- name: features\n    own: false")
+    recipe.write_text(text, encoding="utf-8")
+    resolved = load_recipe(recipe, ["split.train_on_dev=true", "optim.epochs=1"])
+    split = Split([*voice["s1"], *voice["s2"]], [], voice["s3"])
+    first = distil.distil(resolved, split, tmp_path / "fold-1", [speech], shared=tmp_path)
+    heard = json.loads((tmp_path / "stage-features" / "metrics.json").read_text())["material"]["train"]
+    assert heard == {"elsewhere": {"utterances": len(speech), "speakers": ["x"]}}
+    assert json.loads((first.folder / "metrics.json").read_text())["material"]["train"].keys() == {
+        "elsewhere",
+        "voices",
+    }
+    stamp = (tmp_path / "stage-features" / "model.safetensors").stat().st_mtime_ns
+    split = Split([*voice["s3"], *voice["s2"]], [], voice["s1"])
+    distil.distil(resolved, split, tmp_path / "fold-2", [speech], shared=tmp_path)
+    assert (tmp_path / "stage-features" / "model.safetensors").stat().st_mtime_ns == stamp
+    alone = distil.distil(resolved, split, tmp_path / "alone", [speech])  # the same, computed anew
+    assert (alone.folder / "model.safetensors").read_bytes() == (tmp_path / "fold-2" / "model.safetensors").read_bytes()
+
+    with pytest.raises(RecipeError, match=r"before.features.speech: voices is a corpus of the run; take it out"):
+        distil.distil(resolved, split, tmp_path / "leak", [[*speech, *voice["s2"]]])
+    with pytest.raises(RecipeError, match=r"before.features: hears nothing; name corpora in speech"):
+        distil.distil(resolved, split, tmp_path / "empty", [[]])
