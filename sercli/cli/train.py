@@ -38,10 +38,14 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.command()
 @run_options
 def train(recipe: Path, overrides: tuple[str, ...], **options: Any) -> None:
-    """Train a model from RECIPE, a YAML file; KEY=VALUE overrides its keys (optim.epochs=20).
+    """Train a student or a teacher from RECIPE, a YAML file; KEY=VALUE overrides its keys (optim.epochs=20).
 
-    A recipe with split.holdout trains the model itself; turn the run folder into a student with `sercli export`. One
-    with split.protocol trains every fold, or one of them (--fold); `sercli eval --recipe` trains and reports all.
+    A recipe with an encoder trains a teacher: a head on the layers of a large speech encoder, whose states are computed
+    once and kept (`sercli cache info`), or some of those layers too (encoder.trained_layers). `sercli eval` tests the
+    run folder, and teacher.students of another recipe lets it teach.
+
+    A recipe with split.holdout trains the model itself; turn a student's run folder into a bundle with `sercli export`.
+    One with split.protocol trains every fold, or one of them (--fold); `sercli eval --recipe` trains and reports all.
     """
     extras.require("train", "sercli train")
     from sercli.training.recipe_file import load_recipe
@@ -55,7 +59,7 @@ def train(recipe: Path, overrides: tuple[str, ...], **options: Any) -> None:
 def run_recipe(
     recipe: Recipe, folder: Path | None, data: Path | None, fold: str | None, resume: bool, overwrite: bool, quiet: bool
 ) -> None:
-    """Train the recipe's model, or the folds of its protocol, and print a line for each."""
+    """Train the recipe's model, or the folds of its protocol, and print a line for each; of all, also UA over them."""
     from sercli.training.run import fold_split, named_fold, read_sources, recipe_protocol, train_fold, train_one
 
     if resume and overwrite:
@@ -69,9 +73,25 @@ def run_recipe(
         return
     utterances = read_sources(recipe, data)
     published = recipe_protocol(recipe, utterances)
+    tests = []
     for chosen in published.folds if fold is None else [named_fold(published, fold)]:
         place = folder / f"fold-{chosen.name}"
         sides = fold_split(recipe, utterances, published, chosen)
         test = train_fold(recipe, sides, place, data, resume=resume, overwrite=overwrite, quiet=quiet)["test"]
         name = f"{recipe.name} {published.name} fold {chosen.name}"
         output.result(f"{name}: UA {test['ua']:.2f}, WA {test['wa']:.2f}, {test['clips']} clips")
+        tests.append(test)
+    if fold is None and published.by != "corpus":
+        output.note(f"{recipe.name} {published.name}: {_over_folds(tests)}")
+
+
+def _over_folds(tests: list[dict[str, Any]]) -> str:
+    """Say what the figures of all folds come to: each fold alike, and each clip alike."""
+    import numpy as np
+
+    from sercli.evaluation.metrics import unweighted_accuracy
+
+    mean = np.mean([test["ua"] for test in tests])
+    targets, said = (np.concatenate([test[key] for test in tests]) for key in ("targets", "predictions"))
+    pooled = 100.0 * unweighted_accuracy(targets, said, len(tests[0]["recall"]))
+    return f"mean UA of {len(tests)} folds {mean:.2f}, UA of all {len(targets)} clips together {pooled:.2f}"

@@ -17,7 +17,7 @@ from pathlib import Path
 from sercli.corpora import CORPORA
 from sercli.corpora.corpus import audio_files
 from sercli.corpora.splits import Split, holdout, holdouts, named_holdout, protocol, protocols, split
-from sercli.corpora.table import Utterance
+from sercli.corpora.table import Stretch, Utterance
 from sercli.errors import CorpusError, LeakError, UsageError
 from sercli.labels import nearest, normalise, relabel
 
@@ -217,7 +217,7 @@ def _duplicates(
     return findings
 
 
-def _side_of(parts: Split) -> dict[tuple[str, float, str], str]:
+def _side_of(parts: Split) -> dict[Stretch, str]:
     return {utterance.stretch: side for side in ("train", "dev", "test") for utterance in getattr(parts, side)}
 
 

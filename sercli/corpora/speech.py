@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def read_utterance(utterance: Utterance) -> NDArray[np.float32]:
-    """Read the stretch of its file that an utterance is.
+    """Read the stretch of its file that an utterance is, at its speed.
 
     Returns:
         mono float32 at 16 kHz, shape (samples,)
@@ -26,6 +26,8 @@ def read_utterance(utterance: Utterance) -> NDArray[np.float32]:
     Raises:
         CorpusError: the file is missing or cannot be read, or ends before the utterance starts
     """
+    import numpy as np
+
     from sercli.audio import SAMPLE_RATE, read_audio
 
     try:
@@ -36,7 +38,26 @@ def read_utterance(utterance: Utterance) -> NDArray[np.float32]:
     signal = signal[round(utterance.start * SAMPLE_RATE) : end]
     if not len(signal):
         raise CorpusError(f"{utterance.path}: no audio from {utterance.start:g} s on; correct its start in the table")
+    if utterance.speed != 1.0:
+        import soxr
+
+        return np.asarray(soxr.resample(signal, SAMPLE_RATE * utterance.speed, SAMPLE_RATE), np.float32)
     return signal
+
+
+def at_speed(utterance: Utterance) -> str:
+    """What a name of the sound says of its speed: nothing for one as recorded."""
+    return "" if utterance.speed == 1.0 else f" at {utterance.speed:g}"
+
+
+def with_copies(utterances: Iterable[Utterance], speeds: Sequence[float]) -> list[Utterance]:
+    """Add a copy of every utterance at each of the speeds; all together weigh what the utterance weighed."""
+    share = 1.0 / (1 + len(speeds))
+    return [
+        replace(utterance, speed=utterance.speed * speed, weight=utterance.weight * share) if speeds else utterance
+        for utterance in utterances
+        for speed in (1.0, *speeds)
+    ]
 
 
 def check_files(utterances: Iterable[Utterance]) -> None:

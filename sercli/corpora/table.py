@@ -29,6 +29,10 @@ SHAPES: dict[Shape, tuple[str, ...]] = {"sercli": SUFFIXES, "audformat": (".csv"
 GENDERS = {"": "", "f": "f", "female": "f", "w": "f", "m": "m", "male": "m"}
 
 
+Stretch = tuple[str, float, str, float]
+"""File, start, end as text and speed: names a stretch of sound."""
+
+
 @dataclass(frozen=True)
 class Utterance:
     """One stretch of speech and what is known of it."""
@@ -61,14 +65,16 @@ class Utterance:
     """Weight in training; not negative."""
     votes: str = ""
     """JSON object label -> votes; empty if unknown."""
+    speed: float = 1.0
+    """Factor of tempo and pitch at which training hears it; no column of a table."""
 
     @property
-    def stretch(self) -> tuple[str, float, str]:
-        """File, start and end: which sound this is, whatever is said of it."""
-        return self.path, self.start, str(self.end)  # as text, for NaN does not equal NaN
+    def stretch(self) -> Stretch:
+        """File, start, end and speed: which sound this is, whatever is said of it."""
+        return self.path, self.start, str(self.end), self.speed  # the end as text, for NaN does not equal NaN
 
 
-COLUMNS: tuple[str, ...] = tuple(field.name for field in fields(Utterance))
+COLUMNS: tuple[str, ...] = tuple(field.name for field in fields(Utterance) if field.name != "speed")
 NUMBERS = ("start", "end", "arousal", "valence", "dominance", "weight")
 
 

@@ -105,17 +105,26 @@ def open_model(name: str | os.PathLike[str], precision: Precision = "float32") -
 
 
 def _open_run(folder: Path) -> Model:
-    """Let a trained student answer through the same windows, silence gate and averaging as its bundle would."""
+    """Let a trained student or teacher answer through the windows, silence gate and averaging of a bundle."""
     import yaml
 
     from sercli.fields import from_dict
+    from sercli.models.teacher import ARCHITECTURE
     from sercli.training.export import bundle_config, load_student
     from sercli.training.recipe import Recipe
 
     checkpoint = json.loads((folder / CHECKPOINT).read_text(encoding="utf-8"))
     recipe = from_dict(Recipe, yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8")), "")
-    network = load_student(folder, checkpoint)
-    config = BundleConfig.from_values(bundle_config(checkpoint, recipe.export, network), str(folder))
+    network: Any
+    if checkpoint["architecture"] == ARCHITECTURE:
+        from sercli.training.teacher_run import load_teacher
+
+        network = load_teacher(folder, checkpoint)
+        facts = bundle_config(checkpoint, recipe.export, network.head.embedding, network.head.further)
+    else:
+        network = load_student(folder, checkpoint)
+        facts = bundle_config(checkpoint, recipe.export, network.arguments.embedding)
+    config = BundleConfig.from_values(facts, str(folder))
     weights = folder / "model.safetensors"
     digest = _sha256(weights)
     student = Student(config, _TorchSession(network), f"{config.name}@{digest[:ID_DIGITS]}")
@@ -123,7 +132,7 @@ def _open_run(folder: Path) -> Model:
 
 
 class _TorchSession:
-    """A torch student behind the one method of onnxruntime's session that the runtime calls."""
+    """A torch network behind the one method of onnxruntime's session that the runtime calls."""
 
     def __init__(self, network: Any) -> None:
         self.network = network

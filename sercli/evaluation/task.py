@@ -60,7 +60,7 @@ def ask(utterances: Sequence[Utterance], known: Sequence[str], label_set: str = 
     if not utterances:
         raise CorpusError("no utterances to evaluate on; check the corpus or table")
     stretches = Counter(utterance.stretch for utterance in utterances)
-    (path, start, _), times = stretches.most_common(1)[0]
+    (path, start, *_), times = stretches.most_common(1)[0]
     if times > 1:
         raise CorpusError(f"{path}: from {start:g} s on {times} times, and would count as often; keep one row of it")
     wanted = tuple(known) if label_set in (SHARED, OWN) else labels_of(label_set)

@@ -4,9 +4,6 @@ A strided stem, separable blocks over (mels, frames), a projection of all bands 
 residual blocks over time alone that see about a second of prosody, and a pooling that learns which
 frames carry the emotion (attentive mean and deviation; Okabe et al. 2018). Batch norms follow every convolution
 and fold into it at export.
-
-Padding never leaks: every operation that looks along time is given frames that are zero outside the clip, so a
-clip in a padded batch sees exactly the zeros that it sees at its own end when it is alone.
 """
 
 from __future__ import annotations
@@ -16,15 +13,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from sercli.models.frontend import LogMel, frame_mask
-
-Stage = tuple[Tensor, Tensor]
-"""Frame-level features, zero in the padding, shape (batch, frames, width), and frames per clip, shape (batch,)."""
+from sercli.models.frontend import frame_mask
+from sercli.models.student import AttentiveArguments, AttentiveStudent, Stage, strided
 
 
 @dataclass(frozen=True)
-class CnnArguments:
-    """Sizes of a `cnn-attention` student; stored in its bundle's config."""
+class ConvArguments(AttentiveArguments):
+    """Sizes of a student that starts with separable blocks over (mels, frames)."""
 
     stem: int = 32
     """channels of the 5x5 stem, which halves bands and frames"""
@@ -32,25 +27,48 @@ class CnnArguments:
     """separable blocks: (channels, stride over bands, stride over frames)"""
     frame_channels: int = 192
     """width of the vector that describes one frame"""
+
+
+@dataclass(frozen=True)
+class CnnArguments(ConvArguments):
+    """Sizes of a `cnn-attention` student; stored in its bundle's config."""
+
     context: int = 2
     """residual blocks over time"""
     context_kernel: int = 9
     """frames that one such block sees"""
-    attention: int = 64
-    """hidden width of the attention that pools the frames"""
-    embedding: int = 128
-    """width of the utterance embedding"""
-    dropout: float = 0.2
-    """share of the pooled statistics dropped in training"""
-    mels: int = 64
-    """mel bands"""
-    per_band: bool = False
-    """normalise each mel band's mean, not only the clip's"""
 
 
-def _halved(counts: Tensor, stride: int) -> Tensor:
-    """Frames left after a padded convolution of odd kernel with this stride."""
-    return counts if stride == 1 else torch.div(counts + stride - 1, stride, rounding_mode="floor")
+SIZES: dict[str, CnnArguments] = {
+    # 46 k parameters
+    "nano": CnnArguments(
+        mels=96,
+        stem=16,
+        blocks=((24, 2, 2), (32, 2, 1), (48, 2, 1), (48, 1, 1)),
+        frame_channels=64,
+        context=2,
+        attention=32,
+        embedding=48,
+    ),
+    # 0.24 M parameters
+    "micro": CnnArguments(
+        stem=32,
+        blocks=((48, 2, 2), (48, 1, 1), (96, 2, 1), (96, 1, 1), (160, 2, 1)),
+        frame_channels=160,
+        context=2,
+        attention=48,
+        embedding=96,
+    ),
+    # 2.4 M parameters
+    "small": CnnArguments(
+        stem=64,
+        blocks=((128, 2, 2), (128, 1, 1), (256, 2, 1), (256, 1, 1), (384, 2, 1), (384, 1, 1)),
+        frame_channels=512,
+        context=3,
+        attention=128,
+        embedding=256,
+    ),
+}
 
 
 class SeparableBlock(nn.Module):
@@ -90,35 +108,13 @@ class ContextBlock(nn.Module):
         return torch.relu(features + self.pointwise_norm(self.pointwise(hidden)))
 
 
-class AttentiveStatistics(nn.Module):
-    """Attentive mean and standard deviation over the frames of a clip, one weight per frame and channel."""
+class ConvStudent(AttentiveStudent):
+    """A student that starts with a strided stem, separable blocks and a projection of all bands to one vector."""
 
-    def __init__(self, channels: int, hidden: int) -> None:
-        super().__init__()
-        self.inner = nn.Conv1d(channels, hidden, 1)
-        self.outer = nn.Conv1d(hidden, channels, 1)
+    arguments: ConvArguments
 
-    def forward(self, features: Tensor, mask: Tensor) -> Tensor:
-        """Pool (batch, channels, frames) under mask (batch, 1, frames) to (batch, 2 channels)."""
-        scores = self.outer(torch.tanh(self.inner(features)))
-        weights = torch.softmax(scores - 1e4 * (1.0 - mask), dim=-1)
-        mean = (weights * features).sum(dim=-1)
-        variance = (weights * (features - mean[:, :, None]) ** 2).sum(dim=-1)
-        return torch.cat([mean, torch.sqrt(variance + 1e-4)], dim=-1)
-
-
-class CnnAttention(nn.Module):
-    """The whole student: log-mel front end, separable blocks, time context, attentive statistics, classes.
-
-    Args:
-        arguments: sizes
-        classes: number of emotion classes
-    """
-
-    def __init__(self, arguments: CnnArguments, classes: int) -> None:
-        super().__init__()
-        self.arguments = arguments
-        self.frontend = LogMel(arguments.mels, per_band=arguments.per_band)
+    def __init__(self, arguments: ConvArguments, classes: int) -> None:
+        super().__init__(arguments, classes)
         self.stem = nn.Conv2d(1, arguments.stem, 5, stride=2, padding=2, bias=False)
         self.stem_norm = nn.BatchNorm2d(arguments.stem)
         blocks, inputs, bands = [], arguments.stem, _bands_after(arguments.mels, 2)
@@ -128,14 +124,6 @@ class CnnAttention(nn.Module):
         self.blocks = nn.ModuleList(blocks)
         self.frame = nn.Conv1d(inputs * bands, arguments.frame_channels, 1, bias=False)
         self.frame_norm = nn.BatchNorm1d(arguments.frame_channels)
-        self.context = nn.ModuleList(
-            ContextBlock(arguments.frame_channels, arguments.context_kernel) for _ in range(arguments.context)
-        )
-        self.pool = AttentiveStatistics(arguments.frame_channels, arguments.attention)
-        self.pool_norm = nn.BatchNorm1d(2 * arguments.frame_channels)
-        self.dropout = nn.Dropout(arguments.dropout)
-        self.embedding = nn.Linear(2 * arguments.frame_channels, arguments.embedding)
-        self.classifier = nn.Linear(arguments.embedding, classes)
 
     @property
     def stages(self) -> dict[str, int]:
@@ -143,52 +131,60 @@ class CnnAttention(nn.Module):
         blocks = {f"block{number}": outputs for number, (outputs, _, _) in enumerate(self.arguments.blocks, start=1)}
         return {**blocks, "frames": self.arguments.frame_channels}
 
-    def body(self, log_mel: Tensor, counts: Tensor, stages: dict[str, Stage] | None = None) -> dict[str, Tensor]:
-        """Everything after the front end.
+    def frames(self, log_mel: Tensor, counts: Tensor, stages: dict[str, Stage] | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Map log-mel frames to one vector each.
 
         Args:
-            log_mel: normalised frames, zero in the padding, shape (batch, frames, mels)
+            log_mel: as for `body`, shape (batch, frames, mels)
             counts: frames per clip, shape (batch,)
-            stages: if given, gets the features of every stage, those of blocks averaged over bands
+            stages: if given, gets the features of every block
 
         Returns:
-            `logits` (batch, classes) and `embedding` (batch, d)
+            features, zero in the padding, shape (batch, frame_channels, frames'); their mask, shape (batch, 1,
+            frames'); frames per clip, shape (batch,)
         """
         features = self.stem_norm(self.stem(log_mel.transpose(1, 2)[:, None]))
-        counts = _halved(counts, 2)
+        counts = strided(counts, 2)
         mask = frame_mask(counts, features.shape[-1])[:, None, None, :].to(features.dtype)
         features = torch.relu(features) * mask
         for number, block in enumerate(self.blocks, start=1):
             assert isinstance(block, SeparableBlock)
             features = block(features)
             if block.frame_stride != 1:
-                counts = _halved(counts, block.frame_stride)
+                counts = strided(counts, block.frame_stride)
                 mask = frame_mask(counts, features.shape[-1])[:, None, None, :].to(features.dtype)
             features = features * mask
             if stages is not None:
                 stages[f"block{number}"] = features.mean(dim=2).transpose(1, 2), counts
         mask = mask[:, 0]
-        features = torch.relu(self.frame_norm(self.frame(features.flatten(1, 2)))) * mask
+        return torch.relu(self.frame_norm(self.frame(features.flatten(1, 2)))) * mask, mask, counts
+
+
+class CnnAttention(ConvStudent):
+    """The whole student: log-mel front end, separable blocks, time context, attentive statistics, classes.
+
+    Args:
+        arguments: sizes
+        classes: number of emotion classes
+    """
+
+    arguments: CnnArguments
+
+    def __init__(self, arguments: CnnArguments, classes: int) -> None:
+        super().__init__(arguments, classes)
+        self.context = nn.ModuleList(
+            ContextBlock(arguments.frame_channels, arguments.context_kernel) for _ in range(arguments.context)
+        )
+        self.add_head(arguments.frame_channels, arguments.attention)
+
+    def body(self, log_mel: Tensor, counts: Tensor, stages: dict[str, Stage] | None = None) -> dict[str, Tensor]:
+        """Everything after the front end; see StudentNetwork.body."""
+        features, mask, counts = self.frames(log_mel, counts, stages)
         for block in self.context:
             features = block(features) * mask
         if stages is not None:
             stages["frames"] = features.transpose(1, 2), counts
-        # Sums over time in full precision, whatever the convolutions were trained in.
-        pooled = self.dropout(self.pool_norm(self.pool(features.float(), mask.float())))
-        embedding = torch.relu(self.embedding(pooled))
-        return {"logits": self.classifier(embedding), "embedding": embedding}
-
-    def forward(self, waveform: Tensor, lengths: Tensor) -> dict[str, Tensor]:
-        """Label a batch of clips.
-
-        Args:
-            waveform: mono float32 at 16 kHz, zero-padded on the right, shape (batch, samples)
-            lengths: true lengths in samples, shape (batch,)
-
-        Returns:
-            `logits` (batch, classes) and `embedding` (batch, d)
-        """
-        return self.body(*self.frontend(waveform, lengths))
+        return self.answer(features, mask)
 
 
 def _bands_after(bands: int, stride: int) -> int:

@@ -15,18 +15,25 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from sercli.models.cnn import AttentiveStatistics
+from sercli.errors import RecipeError
 from sercli.models.frontend import frame_mask
+from sercli.models.student import AttentiveStatistics
 
 POOLINGS = ("mean", "statistics", "attentive")
 OUTPUTS = {"gender": 2, "dimensions": 3}
 """Further outputs besides the emotion classes, and their widths."""
 VARIANCE_FLOOR = 1e-6
+LEAST_DEVIATION = 1e-4  # of a dimension; one that never changes says nothing and must not be blown up
+MOMENTUM = 0.1  # share of the newest batch in the running mean and deviation
 
 
 @dataclass(frozen=True)
 class HeadArguments:
-    """Sizes of a head."""
+    """Sizes of a head.
+
+    Raises:
+        RecipeError: a value that makes no head
+    """
 
     pooling: str = "mean"
     """over frames: mean, statistics (mean and standard deviation) or attentive (both, weighted by a small network)"""
@@ -36,6 +43,17 @@ class HeadArguments:
     """share of pooled values and of hidden units dropped in training"""
     attention: int = 128
     """hidden width of attentive pooling"""
+
+    def __post_init__(self) -> None:
+        demands = {
+            "pooling": (self.pooling in POOLINGS, f"one of {', '.join(POOLINGS)}"),
+            "hidden": (self.hidden >= 0, "0 or above"),
+            "dropout": (0 <= self.dropout < 1, "from 0 to below 1"),
+            "attention": (self.attention >= 1, "at least 1"),
+        }
+        for key, (fulfilled, wish) in demands.items():
+            if not fulfilled:
+                raise RecipeError(f"head.{key}: must be {wish}, not {getattr(self, key)!r}")
 
 
 class LayerMix(nn.Module):
@@ -76,13 +94,13 @@ class TeacherHead(nn.Module):
         pooled = width if arguments.pooling == "mean" else 2 * width
         self.pool = AttentiveStatistics(width, arguments.attention) if arguments.pooling == "attentive" else None
         # Encoders' dimensions differ in size by orders of magnitude; the running mean and deviation even them out.
-        self.norm = nn.BatchNorm1d(pooled, affine=False)
+        self.norm = nn.BatchNorm1d(pooled, eps=LEAST_DEVIATION**2, affine=False)
         self.dropout = nn.Dropout(arguments.dropout)
         self.hidden = nn.Linear(pooled, arguments.hidden) if arguments.hidden else None
-        inner = arguments.hidden or pooled
-        self.outputs = nn.ModuleDict(
-            {"logits": nn.Linear(inner, classes), **{name: nn.Linear(inner, OUTPUTS[name]) for name in outputs}}
-        )
+        self.embedding = arguments.hidden or pooled  # width
+        self.further = {name: OUTPUTS[name] for name in outputs}
+        widths = {"logits": classes, **self.further}
+        self.outputs = nn.ModuleDict({name: nn.Linear(self.embedding, wide) for name, wide in widths.items()})
 
     def forward(self, states: Tensor, counts: Tensor) -> dict[str, Tensor]:
         """Answer from frames.
@@ -104,10 +122,19 @@ class TeacherHead(nn.Module):
         return self._answer(self.mix(pooled))
 
     def _answer(self, pooled: Tensor) -> dict[str, Tensor]:
-        features = self.dropout(self.norm(pooled))
+        features = self.dropout(self._normed(pooled))
         if self.hidden is not None:
             features = self.dropout(torch.relu(self.hidden(features)))
         return {**{name: output(features) for name, output in self.outputs.items()}, "embedding": features}
+
+    def _normed(self, pooled: Tensor) -> Tensor:
+        """Standardise; one clip alone, the rest of an epoch, has no deviation, and the running figures stand in."""
+        if len(pooled) > 1 or not self.training:
+            # The first batches count alike: their own figures, not those the module starts with, hold from the start.
+            self.norm.momentum = max(MOMENTUM, 1.0 / (int(self.norm.num_batches_tracked or 0) + 1))
+            normed: Tensor = self.norm(pooled)
+            return normed
+        return nn.functional.batch_norm(pooled, self.norm.running_mean, self.norm.running_var, eps=self.norm.eps)
 
 
 def pool_states(states: Tensor, counts: Tensor, pooling: str) -> Tensor:

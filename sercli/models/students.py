@@ -1,90 +1,79 @@
-"""The student family by size, and how a student is built, saved and counted."""
+"""The student architectures by name, and how a student is built, saved and counted."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, fields, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import nn
 
 from sercli.errors import BundleError, RecipeError
-from sercli.models.cnn import CnnArguments, CnnAttention
+from sercli.fields import from_dict
+from sercli.models import cnn, conformer, crnn, fmha, tdnn
+from sercli.models.student import StudentArguments, StudentNetwork
 
-ARCHITECTURE = "cnn-attention"
+Value = TypeVar("Value")
 
-STUDENTS: dict[str, CnnArguments] = {
-    # 40 k parameters
-    "nano": CnnArguments(
-        stem=16,
-        blocks=((24, 2, 2), (32, 2, 1), (48, 2, 1), (48, 1, 1)),
-        frame_channels=64,
-        context=2,
-        attention=32,
-        embedding=48,
-    ),
-    # 0.24 M parameters
-    "micro": CnnArguments(
-        stem=32,
-        blocks=((48, 2, 2), (48, 1, 1), (96, 2, 1), (96, 1, 1), (160, 2, 1)),
-        frame_channels=160,
-        context=2,
-        attention=48,
-        embedding=96,
-    ),
-    # 2.4 M parameters
-    "small": CnnArguments(
-        stem=64,
-        blocks=((128, 2, 2), (128, 1, 1), (256, 2, 1), (256, 1, 1), (384, 2, 1), (384, 1, 1)),
-        frame_channels=512,
-        context=3,
-        attention=128,
-        embedding=256,
-    ),
+DEFAULT = "cnn-attention"
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """One way to build a student."""
+
+    arguments: type[StudentArguments]
+    """its sizes"""
+    network: Callable[[Any, int], StudentNetwork]
+    """builds it from arguments and number of classes"""
+    sizes: Mapping[str, StudentArguments]
+    """nano, micro and small; at most 50 k, 500 k and 4 M parameters"""
+
+
+ARCHITECTURES: dict[str, Architecture] = {
+    "cnn-attention": Architecture(cnn.CnnArguments, cnn.CnnAttention, cnn.SIZES),
+    "tdnn": Architecture(tdnn.TdnnArguments, tdnn.Tdnn, tdnn.SIZES),
+    "conformer": Architecture(conformer.ConformerArguments, conformer.Conformer, conformer.SIZES),
+    "crnn": Architecture(crnn.CrnnArguments, crnn.Crnn, crnn.SIZES),
+    "cnn-fmha": Architecture(fmha.FmhaArguments, fmha.CnnFmha, fmha.SIZES),
 }
-"""Size name to arguments; at most 50 k, 500 k and 4 M parameters."""
+"""Name in recipes and bundles to the architecture."""
 
 
-def arguments_from(values: Mapping[str, Any], size: str | None = None) -> CnnArguments:
+def arguments_from(values: Mapping[str, Any], size: str | None = None, architecture: str = DEFAULT) -> StudentArguments:
     """Build a student's arguments from plain values, on top of a named size.
 
     Raises:
-        RecipeError: an unknown size or argument, with the nearest name
+        RecipeError: an unknown architecture, size or argument, with the nearest name
     """
-    if size is not None and size not in STUDENTS:
-        near = get_close_matches(size, STUDENTS, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(STUDENTS)}"
-        raise RecipeError(f"student.size: no size {size!r}; {hint}")
-    known = {field.name: type(field.default) for field in fields(CnnArguments)}
-    for key, value in values.items():
-        if key not in known:
-            near = get_close_matches(str(key), known, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(known)}"
-            raise RecipeError(f"student.arguments: unknown key {key!r}{hint}")
-        if key != "blocks" and type(value) is not known[key] and not (known[key] is float and type(value) is int):
-            raise RecipeError(f"student.arguments.{key}: needs a value of type {known[key].__name__}, not {value!r}")
-    clean = dict(values)
-    if "blocks" in clean:
-        try:
-            clean["blocks"] = tuple((int(wide), int(band), int(frame)) for wide, band, frame in clean["blocks"])
-        except (TypeError, ValueError) as problem:
-            example = "[[24, 2, 2], [32, 2, 1]]: channels, stride over bands, stride over frames"
-            raise RecipeError(f"student.arguments.blocks: write it as {example}") from problem
-    return replace(STUDENTS[size] if size else CnnArguments(), **clean)
+    kind = _chosen(ARCHITECTURES, "architecture", architecture)
+    base = kind.arguments() if size is None else _chosen(kind.sizes, "size", size)
+    return from_dict(kind.arguments, {**arguments_dict(base), **values}, "student.arguments.")
 
 
-def build(arguments: CnnArguments, classes: int) -> CnnAttention:
-    """Build an untrained student."""
-    return CnnAttention(arguments, classes)
+def _chosen(known: Mapping[str, Value], key: str, name: str) -> Value:
+    if name not in known:
+        near = get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(known)}"
+        raise RecipeError(f"student.{key}: no {key} {name!r}; {hint}")
+    return known[name]
 
 
-def arguments_dict(arguments: CnnArguments) -> dict[str, Any]:
+def build(arguments: StudentArguments, classes: int) -> StudentNetwork:
+    """Build an untrained student of the architecture whose arguments these are."""
+    (kind,) = (kind for kind in ARCHITECTURES.values() if kind.arguments is type(arguments))
+    return kind.network(arguments, classes)
+
+
+def arguments_dict(arguments: StudentArguments) -> dict[str, Any]:
     """Arguments as JSON values."""
-    values = asdict(arguments)
-    values["blocks"] = [list(block) for block in arguments.blocks]
-    return values
+    return {name: _plain(value) for name, value in asdict(arguments).items()}
+
+
+def _plain(value: Any) -> Any:
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value
 
 
 def parameter_count(model: nn.Module) -> int:
@@ -92,8 +81,13 @@ def parameter_count(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def load_weights(model: nn.Module, path: Path) -> None:
+def load_weights(model: nn.Module, path: Path, but_classifier: bool = False) -> None:
     """Load safetensors weights into a model, refusing missing, unexpected and misshapen ones.
+
+    Args:
+        model: of the weights' architecture and sizes
+        path: safetensors file
+        but_classifier: leave the classifier as it is, because the weights are for other classes
 
     Raises:
         BundleError: the weights are not this model's
@@ -105,6 +99,9 @@ def load_weights(model: nn.Module, path: Path) -> None:
         weights = load_file(path)
     except (OSError, SafetensorError) as problem:
         raise BundleError(f"{path}: cannot read the weights ({problem}); export or pull the student again") from problem
+    if but_classifier:
+        own = model.state_dict()
+        weights = {key: own.get(key, value) if "classifier." in key else value for key, value in weights.items()}
     try:
         missing, unexpected = model.load_state_dict(weights, strict=False)
     except RuntimeError as problem:

@@ -91,6 +91,13 @@ def collate(items: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
     return {
         "waveform": torch.from_numpy(waveform / FULL_SCALE),
         "lengths": torch.tensor(lengths),
+        **collate_targets(items),
+    }
+
+
+def collate_targets(items: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
+    """Stack what is to be learned of a batch's clips: all that `collate` returns but their audio."""
+    return {
         "labels": torch.tensor([item["label"] for item in items]),
         "weights": torch.tensor([item["weight"] for item in items], dtype=torch.float32),
         "known": torch.from_numpy(np.stack([item["known"] for item in items])),

@@ -27,14 +27,14 @@ from sercli.evaluation.metrics import unweighted_accuracy
 from sercli.labels import LABEL_SETS
 from sercli.methods import build_methods
 from sercli.methods.base import TeacherShapes
+from sercli.models import students
 from sercli.training.lessons import Lessons
 from sercli.training.recipe import Recipe, StagePart
 from sercli.training.recipe_file import is_recipe_of
+from sercli.training.run_folder import CHECKPOINT, WEIGHTS, write_json
+from sercli.training.start import Start
 from sercli.training.teacher import Floats, Heard, describe, hear, probe_logits
-from sercli.training.trainer import Teaching, Trained, train, write_json
-
-WEIGHTS = "model.safetensors"
-COMPLETE = "checkpoint.json"  # written last
+from sercli.training.trainer import Teaching, Trained, train
 
 
 def distil(
@@ -43,6 +43,7 @@ def distil(
     folder: Path,
     speech: Sequence[Sequence[Utterance]] = (),
     *,
+    start: Start | None = None,
     shared: Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -56,6 +57,7 @@ def distil(
         folder: gets the run, with a folder `stage-NAME` for each stage before the main one
         speech: unlabelled utterances of each stage before the main one; speakers of the development and test sides are
             left out here
+        start: the student to begin with; None begins at random
         shared: gets the stages that hear none of the run's own clips; a finished one there is taken as it is, even
             with `overwrite`; default: `folder`
         resume: go on with the stage and the epoch where an earlier run stopped
@@ -76,7 +78,6 @@ def distil(
     heard_only = [[u for u in part if (u.corpus, u.speaker) not in held_out] for part in speech]
     teacher = _Teacher(recipe, split, [u for part in heard_only for u in part], quiet)
     options: dict[str, Any] = {"resume": resume, "overwrite": overwrite, "quiet": quiet}
-    start = None
     for stage, extra in zip(recipe.before, heard_only or [[] for _ in recipe.before], strict=True):
         own = [*split.train, *([] if not recipe.split.train_on_dev else split.dev)] if stage.own else []
         place = (folder if stage.own else shared or folder) / f"stage-{stage.name}"
@@ -85,7 +86,7 @@ def distil(
         _train_stage(
             _recipe_of(stage, recipe), [*own, *extra], place, stage.own, teach=teacher.teach, start=start, **options
         )
-        start = place / WEIGHTS
+        start = _continued(place, start)
     trained = train(recipe, split, folder, teach=teacher.teach, start=start, **options)
     teacher.report(folder)
     _draw(folder, recipe.name)
@@ -95,18 +96,25 @@ def distil(
 def _train_stage(recipe: Recipe, material: list[Utterance], place: Path, own: bool, **options: Any) -> None:
     """Train one stage, or take what is finished: of this run when resuming, of another fold where it is shared."""
     if own:
-        if not (options["resume"] and (place / COMPLETE).exists()):
+        if not (options["resume"] and (place / CHECKPOINT).exists()):
             train(recipe, Split(material, [], []), place, **options)
             _draw(place, recipe.name)
         return
     place.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(place.with_suffix(".lock")):
-        if (place / COMPLETE).exists() and is_recipe_of(place / "recipe.yaml", recipe):
+        if (place / CHECKPOINT).exists() and is_recipe_of(place / "recipe.yaml", recipe):
             return
         # What another fold began and did not finish is gone on with, whatever this one was asked.
         begun = (place / "recipe.yaml").exists() and is_recipe_of(place / "recipe.yaml", recipe)
         train(recipe, Split(material, [], []), place, **{**options, "resume": begun or options["resume"]})
         _draw(place, recipe.name)
+
+
+def _continued(place: Path, start: Start | None) -> Start:
+    """The student that a stage leaves behind; it still knows whom it knew before."""
+    facts = json.loads((place / CHECKPOINT).read_text(encoding="utf-8"))
+    arguments = students.arguments_from(facts["arguments"], architecture=facts["architecture"])
+    return Start(place / WEIGHTS, facts["architecture"], arguments, heard=start.heard if start else frozenset())
 
 
 def _check_foreign(stage: StagePart, speech: Sequence[Utterance], split: Split) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,14 @@ import torch
 import yaml
 
 from sercli import __version__
+from sercli.audio import SAMPLE_RATE
 from sercli.corpora.table import Utterance
 from sercli.errors import BundleError, CorpusError, OutputError, UsageError
 from sercli.evaluation.metrics import unweighted_accuracy
 from sercli.fields import from_dict
 from sercli.hub.card import write_card
-from sercli.models import students
-from sercli.models.cnn import CnnAttention
+from sercli.models import students, teacher
+from sercli.models.student import StudentNetwork
 from sercli.runtime.bundle import BUNDLE_FILES, CONFIG_FILE
 from sercli.training.data import MIN_SAMPLES
 from sercli.training.graph import student_graph
@@ -97,7 +98,7 @@ def export(
             onnx.save(graph, partial / name)
         shutil.copyfile(run / "model.safetensors", partial / "model.safetensors")
         shutil.copyfile(run / "recipe.yaml", partial / "recipe.yaml")
-        config = bundle_config(checkpoint, recipe.export, student)
+        config = bundle_config(checkpoint, recipe.export, student.arguments.embedding)
         (partial / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
         sizes = {name: (partial / name).stat().st_size for name in [*files, "model.safetensors"]}
         metrics = _metrics(run, reported, parity, dev_ua, sizes)
@@ -111,30 +112,43 @@ def export(
     return Exported(folder, parity, sizes, dev_ua)
 
 
-def load_student(folder: Path, config: dict[str, Any]) -> CnnAttention:
+def load_student(folder: Path, config: dict[str, Any]) -> StudentNetwork:
     """Rebuild a student in torch from a run or bundle folder.
 
     Raises:
         BundleError: unknown architecture, or weights that are not its own
     """
-    if config["architecture"] != students.ARCHITECTURE:
-        raise BundleError(f"{folder}: unknown architecture {config['architecture']!r}; update sercli")
-    student = students.build(students.arguments_from(config["arguments"]), len(config["labels"]))
+    architecture = config["architecture"]
+    if architecture == teacher.ARCHITECTURE:
+        raise BundleError(f"{folder}: a teacher, far too large for a bundle; let a student learn from it")
+    if architecture not in students.ARCHITECTURES:
+        raise BundleError(f"{folder}: unknown architecture {architecture!r}; update sercli")
+    arguments = students.arguments_from(config["arguments"], architecture=architecture)
+    student = students.build(arguments, len(config["labels"]))
     students.load_weights(student, folder / "model.safetensors")
     return student.eval()
 
 
-def bundle_config(checkpoint: dict[str, Any], part: ExportPart, student: CnnAttention) -> dict[str, Any]:
-    """The config.json of a run's bundle; a run that nobody calibrated gets temperature 1 and never abstains."""
+def bundle_config(
+    checkpoint: dict[str, Any], part: ExportPart, embedding: int, further: Mapping[str, int] | None = None
+) -> dict[str, Any]:
+    """The config.json of a run's bundle; a run that nobody calibrated gets temperature 1 and never abstains.
+
+    Args:
+        checkpoint: checkpoint.json of the run
+        part: the recipe's export section
+        embedding: width of the network's embedding
+        further: its outputs besides the classes, name to width
+    """
     return {
         "format": BUNDLE_FORMAT,
         "name": checkpoint["name"],
         "architecture": checkpoint["architecture"],
         "arguments": checkpoint["arguments"],
-        "sample_rate": student.frontend.sample_rate,
+        "sample_rate": SAMPLE_RATE,
         "labels": checkpoint["labels"],
-        "heads": {"logits": len(checkpoint["labels"])},
-        "embedding_size": student.arguments.embedding,
+        "heads": {"logits": len(checkpoint["labels"]), **(further or {})},
+        "embedding_size": embedding,
         "window_seconds": part.window_seconds,
         "hop_seconds": part.hop_seconds,
         "clip_seconds": part.clip_seconds,
@@ -197,7 +211,7 @@ def _clip(store: AudioStore, index: int) -> tuple[npt.NDArray[np.float32], int]:
     return np.pad(clip, (0, max(MIN_SAMPLES - len(clip), 0))), len(clip)
 
 
-def _check_parity(student: CnnAttention, model: Any, store: AudioStore) -> float:
+def _check_parity(student: StudentNetwork, model: Any, store: AudioStore) -> float:
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     worst = 0.0
     for clip, length in _clips(store, 16):

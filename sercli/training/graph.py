@@ -20,17 +20,15 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from sercli.models.cnn import CnnAttention
 from sercli.models.frontend import (
     ACTIVE_RANGE_NEPERS,
-    BINS,
     DYNAMIC_RANGE_NEPERS,
-    HOP_SAMPLES,
     POWER_FLOOR,
     VARIANCE_RIDGE,
-    WINDOW_SAMPLES,
     LogMel,
 )
+from sercli.models.student import StudentNetwork
+from sercli.training.recurrent_graph import with_recurrent_operators
 
 OPSET = 20
 IR_VERSION = 10
@@ -110,14 +108,9 @@ frontend (float[batch, samples] waveform, int64[batch] lengths)
     used = Slice(padded, first_axis, used_samples, axis_1)
     hop_shape = Constant<value_ints = [0, -1, {hop}]>()
     by_hop = Reshape(used, hop_shape)
-    minus_two = Constant<value_ints = [-2]>()
     minus_one = Constant<value_ints = [-1]>()
-    part_0 = Slice(by_hop, first_axis, minus_two, axis_1)
-    part_1 = Slice(by_hop, second_axis, minus_one, axis_1)
-    part_2_starts = Constant<value_ints = [2, 0]>()
-    part_2_ends = Constant<value_ints = [{most}, {rest}]>()
-    part_2 = Slice(by_hop, part_2_starts, part_2_ends, axes_12)
-    frames_all = Concat<axis = 2>(part_0, part_1, part_2)
+{parts}
+    frames_all = Concat<axis = 2>({part_names})
     half_list = Constant<value_ints = [{half}]>()
     left = Slice(frames_all, first_axis, half_list, last_axis)
     right_start = Constant<value_ints = [{right_start}]>()
@@ -189,7 +182,7 @@ frontend (float[batch, samples] waveform, int64[batch] lengths)
 """
 
 
-def student_graph(student: CnnAttention) -> Any:
+def student_graph(student: StudentNetwork) -> Any:
     """Build the ONNX model of DESIGN's contract: `waveform`, `lengths` in; `logits`, `embedding` out."""
     body = _body(student)
     for value in [*body.graph.input, *body.graph.output]:
@@ -203,7 +196,7 @@ def student_graph(student: CnnAttention) -> Any:
 
 def frontend_graph(frontend: LogMel) -> Any:
     """The front end alone as an ONNX model: `waveform`, `lengths` in; `log_mel`, `counts` out."""
-    half, mels = WINDOW_SAMPLES // 2, frontend.mels
+    window, hop, mels = frontend.window_samples, frontend.hop_samples, frontend.mels
     points = mel_points(mels, frontend.low_hz, frontend.high_hz)
     text = FRONTEND.format(
         ir=IR_VERSION,
@@ -213,21 +206,21 @@ def frontend_graph(frontend: LogMel) -> Any:
         mels_2=mels + 2,
         points_count=len(points),
         points=", ".join(f"{point:.6f}" for point in points),
-        most=2**31 - 1,
-        half=half,
-        bins=BINS,
-        shift=1 - WINDOW_SAMPLES,
-        period=2 * WINDOW_SAMPLES,
-        radians=f"{math.pi / WINDOW_SAMPLES:.17e}",
-        window_radians=f"{2.0 * math.pi / (WINDOW_SAMPLES - 1):.17e}",
-        spacing=_float(frontend.sample_rate / WINDOW_SAMPLES),
-        pad=3 * HOP_SAMPLES - WINDOW_SAMPLES,
-        hop=HOP_SAMPLES,
-        rest=WINDOW_SAMPLES - 2 * HOP_SAMPLES,
-        right_start=WINDOW_SAMPLES - 1,
-        right_end=half - 1,
+        half=window // 2,
+        bins=window // 2 + 1,
+        shift=1 - window,
+        period=2 * window,
+        radians=f"{math.pi / window:.17e}",
+        window_radians=f"{2.0 * math.pi / (window - 1):.17e}",
+        spacing=_float(frontend.sample_rate / window),
+        pad=frontend.pieces * hop - window,
+        hop=hop,
+        parts=_parts(frontend),
+        part_names=", ".join(f"part_{piece}" for piece in range(frontend.pieces)),
+        right_start=window - 1,
+        right_end=window // 2 - 1,
         floor=_float(POWER_FLOOR),
-        window=WINDOW_SAMPLES,
+        window=window,
         silence=_float(math.log(POWER_FLOOR)),
         depth=_float(DYNAMIC_RANGE_NEPERS),
         active=_float(ACTIVE_RANGE_NEPERS),
@@ -237,6 +230,20 @@ def frontend_graph(frontend: LogMel) -> Any:
     model = onnx.parser.parse_model(text)
     onnx.checker.check_model(model)
     return model
+
+
+def _parts(frontend: LogMel) -> str:
+    """The hops that make up a frame, as slices of the hops that make up the clip; the last hop is cut to the window."""
+    lines, last = [], frontend.pieces - 1
+    for piece in range(frontend.pieces):
+        end = piece - last if piece < last else 2**31 - 1
+        width = frontend.hop_samples if piece < last else frontend.window_samples - last * frontend.hop_samples
+        lines += [
+            f"    part_{piece}_starts = Constant<value_ints = [{piece}, 0]>()",
+            f"    part_{piece}_ends = Constant<value_ints = [{end}, {width}]>()",
+            f"    part_{piece} = Slice(by_hop, part_{piece}_starts, part_{piece}_ends, axes_12)",
+        ]
+    return "\n".join(lines)
 
 
 def mel_points(mels: int, low_hz: float, high_hz: float) -> list[float]:
@@ -304,7 +311,7 @@ def _share_equal(model: Any) -> None:
 
 
 class _Body(nn.Module):
-    def __init__(self, student: CnnAttention) -> None:
+    def __init__(self, student: StudentNetwork) -> None:
         super().__init__()
         self.student = student
 
@@ -313,13 +320,13 @@ class _Body(nn.Module):
         return outputs["logits"], outputs["embedding"]
 
 
-def _body(student: CnnAttention) -> Any:
+def _body(student: StudentNetwork) -> Any:
     """Export everything after the front end with torch's exporter, batch and frames free."""
     batch, frames = torch.export.Dim("batch", min=1), torch.export.Dim("frames", min=SLACK_FRAMES)
     example = (torch.randn(2, 300, student.frontend.mels), torch.tensor([300, 200]))
     with _silence():
         program = torch.onnx.export(
-            _Body(student).eval(),
+            with_recurrent_operators(_Body(student)).eval(),
             example,
             dynamo=True,
             opset_version=OPSET,

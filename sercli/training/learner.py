@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any, cast
 
 import torch
@@ -10,12 +9,13 @@ from torch import Tensor, nn
 
 from sercli.methods.base import Method
 from sercli.methods.terms import cross_entropy, weighted_mean
-from sercli.models.cnn import CnnAttention, Stage
+from sercli.models.student import Stage, StudentNetwork
 from sercli.training.augment import Augmentation
 from sercli.training.recipe import AugmentPart
+from sercli.training.trainee import Trainee
 
 
-class Learner(nn.Module):
+class Learner(Trainee[StudentNetwork]):
     """Loss of the methods in training, logits in evaluation.
 
     Args:
@@ -28,31 +28,18 @@ class Learner(nn.Module):
 
     def __init__(
         self,
-        student: CnnAttention,
+        student: StudentNetwork,
         methods: list[tuple[str, Method]],
         augment: AugmentPart,
         average: float = 0.0,
         bf16: bool = False,
     ) -> None:
-        super().__init__()
         # Channels last: the same numbers, and convolutions of these shapes train much faster on a CPU.
-        self.student = student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        super().__init__(student.to(memory_format=torch.channels_last), average)  # type: ignore[call-overload]
+        self.register_state_dict_post_hook(_in_plain_layout)  # type: ignore[no-untyped-call]
         self.bf16 = bf16
         self.methods = nn.ModuleDict(dict(methods))
         self.augmentation = Augmentation(augment)
-        self.decay = average
-        # Part of the state, so that a resumed run goes on with the same mean.
-        self.average = copy.deepcopy(student).requires_grad_(False) if average > 0 else None
-        self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
-        self.updates: Tensor
-        self.epoch = 0.0
-        """parts of epochs trained so far, for terms that warm up"""
-        self._terms: list[dict[str, Tensor]] = []
-
-    @property
-    def best(self) -> CnnAttention:
-        """The student to evaluate and to keep."""
-        return self.student if self.average is None else self.average
 
     def forward(
         self,
@@ -86,7 +73,7 @@ class Learner(nn.Module):
         if self.training:
             with torch.no_grad():
                 waveform = self.augmentation.waveform(waveform, lengths)
-                log_mel, counts = self.student.frontend(waveform, lengths)
+                log_mel, counts = self.network.frontend(waveform, lengths)
                 log_mel = self.augmentation.features(log_mel, counts)
                 log_mel, counts, order, share = self.augmentation.mixup(log_mel, counts)
             targets = share * targets + (1.0 - share) * targets[order]
@@ -97,7 +84,7 @@ class Learner(nn.Module):
             known = known | known[order]
             stages: dict[str, Stage] = {}
             with torch.autocast(waveform.device.type, dtype=torch.bfloat16, enabled=self.bf16):
-                outputs = self.student.body(log_mel, counts, stages)
+                outputs = self.network.body(log_mel, counts, stages)
             outputs = {name: value.float() for name, value in outputs.items()}
         else:
             logits = self.best(waveform, lengths)["logits"]
@@ -107,25 +94,9 @@ class Learner(nn.Module):
         terms: dict[str, Tensor] = {}
         for method in self.methods.values():
             terms.update(cast(Method, method).losses({**outputs, "stages": stages}, batch))
-        self._terms.append({name: term.detach() for name, term in terms.items()})
-        return {"loss": torch.stack(list(terms.values())).sum(), "logits": outputs["logits"]}
+        return {"loss": self.total(terms), "logits": outputs["logits"]}
 
-    def take_terms(self) -> dict[str, float]:
-        """Return the mean of every loss term since the last call."""
-        taken, self._terms = self._terms, []
-        names = dict.fromkeys(name for terms in taken for name in terms)
-        return {name: float(torch.stack([terms[name] for terms in taken if name in terms]).mean()) for name in names}
 
-    def update_average(self) -> None:
-        """Move the running mean towards the student; call after every optimiser step."""
-        if self.average is None:
-            return
-        self.updates += 1
-        step = int(self.updates)
-        decay = min(self.decay, (1 + step) / (10 + step))  # forget the random start soon
-        with torch.no_grad():
-            for mean, value in zip(self.average.state_dict().values(), self.student.state_dict().values(), strict=True):
-                if mean.dtype.is_floating_point:
-                    mean.lerp_(value, 1.0 - decay)
-                else:
-                    mean.copy_(value)
+def _in_plain_layout(learner: nn.Module, state: dict[str, Tensor], prefix: str, metadata: dict[str, Any]) -> None:
+    """Undo channels last in what a checkpoint gets: safetensors refuses it."""
+    state.update({name: value.contiguous() for name, value in state.items()})

@@ -11,14 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sercli.errors import RecipeError
+from sercli.training.recipe_teacher import TeacherPart, TrunkPart, demand
 
 BALANCES = ("sampler", "loss", "none")
-POOLINGS = ("mean", "statistics")
-
-
-def _demand(fulfilled: bool, key: str, wish: str, value: object) -> None:
-    if not fulfilled:
-        raise RecipeError(f"{key}: must be {wish}, not {value!r}")
 
 
 @dataclass(frozen=True)
@@ -33,7 +28,7 @@ class Source:
     """how often its utterances are drawn, relative to their number"""
 
     def __post_init__(self) -> None:
-        _demand(self.weight > 0, "corpus.sources.weight", "above 0 (leave a corpus out to ignore it)", self.weight)
+        demand(self.weight > 0, "corpus.sources.weight", "above 0 (leave a corpus out to ignore it)", self.weight)
 
 
 @dataclass(frozen=True)
@@ -65,68 +60,15 @@ class SplitPart:
 class StudentPart:
     """The network."""
 
+    architecture: str = "cnn-attention"
+    """cnn-attention, tdnn, conformer, crnn or cnn-fmha"""
     size: str = "micro"
     """nano, micro or small"""
     arguments: Mapping[str, Any] = field(default_factory=dict)
-    """single sizes that differ from the named one"""
-
-
-@dataclass(frozen=True)
-class EncoderPart:
-    """One large speech encoder."""
-
-    name: str = ""
-    """local folder, or Hub id such as `facebook/hubert-base-ls960`"""
-    revision: str = ""
-    """of a Hub id: best its full commit"""
-    layers: tuple[int, ...] = ()
-    """whose states are used, 0 is the input of the first; empty = all but that"""
-    weight: float = 1.0
-    """of its logits in the average over encoders"""
-
-    def __post_init__(self) -> None:
-        _demand(bool(self.name), "teacher.encoders.name", "a folder or a Hub id", self.name)
-        _demand(self.weight > 0, "teacher.encoders.weight", "above 0", self.weight)
-
-
-@dataclass(frozen=True)
-class BundlePart:
-    """A student that teaches."""
-
-    name: str = ""
-    """name of a bundled student, or a bundle or run folder; it must not have heard a speaker the run holds out"""
-    weight: float = 1.0
-    """of its logits in the average over teachers"""
-
-    def __post_init__(self) -> None:
-        _demand(bool(self.name), "teacher.students.name", "a student's name or folder", self.name)
-        _demand(self.weight > 0, "teacher.students.weight", "above 0", self.weight)
-
-
-@dataclass(frozen=True)
-class TeacherPart:
-    """Who teaches: probes on frozen encoders, fitted on the training speakers of the run, and students."""
-
-    encoders: tuple[EncoderPart, ...] = ()
-    """one or several; their logits are averaged, methods that need states get the first one's"""
-    students: tuple[BundlePart, ...] = ()
-    """other students, with or without encoders; they give logits only"""
-    pooling: str = "mean"
-    """of states over time: mean, or statistics (mean and standard deviation)"""
-    strength: float = 0.01
-    """C of the probe, a logistic regression: the smaller, the stronger its L2 penalty"""
-    groups: int = 5
-    """training speakers are parted into so many groups, each answered by a probe that has not heard it"""
-
-    def __post_init__(self) -> None:
-        _demand(self.pooling in POOLINGS, "teacher.pooling", f"one of {', '.join(POOLINGS)}", self.pooling)
-        _demand(self.strength > 0, "teacher.strength", "above 0", self.strength)
-        _demand(self.groups >= 2, "teacher.groups", "at least 2", self.groups)
-
-    @property
-    def named(self) -> bool:
-        """Whether anybody teaches."""
-        return bool(self.encoders or self.students)
+    """single sizes of the architecture that differ from the named one"""
+    start: str = ""
+    """begin with this student (a bundled one, a bundle or a run folder), and take its architecture and sizes; it must
+    not have heard a speaker the run holds out"""
 
 
 @dataclass(frozen=True)
@@ -137,6 +79,9 @@ class AugmentPart:
     """longer clips are cut at random, new every epoch"""
     trim_seconds: float = 0.3
     """time shift: up to this much is cut off at either end"""
+    copies: tuple[float, ...] = ()
+    """every training clip is there at these speeds (tempo and pitch) too, and a teacher hears each copy as the student
+    does; an epoch stays as long"""
     speed: float = 0.0
     """relative change of tempo and pitch, uniform in 1 - speed to 1 + speed"""
     speed_probability: float = 0.7
@@ -165,10 +110,11 @@ class AugmentPart:
     """share of batches that are mixed"""
 
     def __post_init__(self) -> None:
-        _demand(self.max_seconds >= 0.5, "augment.max_seconds", "at least 0.5", self.max_seconds)
-        _demand(0 <= self.speed <= 0.5, "augment.speed", "from 0 to 0.5", self.speed)
+        demand(self.max_seconds >= 0.5, "augment.max_seconds", "at least 0.5", self.max_seconds)
+        demand(all(0.5 <= speed <= 2 for speed in self.copies), "augment.copies", "0.5 to 2", list(self.copies))
+        demand(0 <= self.speed <= 0.5, "augment.speed", "from 0 to 0.5", self.speed)
         low, high = self.noise_snr_db
-        _demand(low <= high, "augment.noise_snr_db", "the lower bound first", list(self.noise_snr_db))
+        demand(low <= high, "augment.noise_snr_db", "the lower bound first", list(self.noise_snr_db))
 
 
 @dataclass(frozen=True)
@@ -203,12 +149,12 @@ class OptimPart:
     """loader processes"""
 
     def __post_init__(self) -> None:
-        _demand(self.epochs >= 1, "optim.epochs", "at least 1", self.epochs)
-        _demand(self.batch >= 2, "optim.batch", "at least 2, for batch norms", self.batch)
-        _demand(self.lr > 0, "optim.lr", "above 0", self.lr)
-        _demand(0 <= self.warmup <= 1, "optim.warmup", "a share from 0 to 1", self.warmup)
-        _demand(0 <= self.average < 1, "optim.average", "from 0 to below 1", self.average)
-        _demand(self.balance in BALANCES, "optim.balance", f"one of {', '.join(BALANCES)}", self.balance)
+        demand(self.epochs >= 1, "optim.epochs", "at least 1", self.epochs)
+        demand(self.batch >= 2, "optim.batch", "at least 2, for batch norms", self.batch)
+        demand(self.lr > 0, "optim.lr", "above 0", self.lr)
+        demand(0 <= self.warmup <= 1, "optim.warmup", "a share from 0 to 1", self.warmup)
+        demand(0 <= self.average < 1, "optim.average", "from 0 to below 1", self.average)
+        demand(self.balance in BALANCES, "optim.balance", f"one of {', '.join(BALANCES)}", self.balance)
 
 
 @dataclass(frozen=True)
@@ -229,8 +175,8 @@ class ExportPart:
     """development clips that set the ranges of int8"""
 
     def __post_init__(self) -> None:
-        _demand(self.min_seconds >= 0.25, "export.min_seconds", "at least 0.25", self.min_seconds)
-        _demand(self.calibration_clips >= 1, "export.calibration_clips", "at least 1", self.calibration_clips)
+        demand(self.min_seconds >= 0.25, "export.min_seconds", "at least 0.25", self.min_seconds)
+        demand(self.calibration_clips >= 1, "export.calibration_clips", "at least 1", self.calibration_clips)
 
 
 @dataclass(frozen=True)
@@ -254,11 +200,18 @@ class Recipe:
     """A whole run."""
 
     name: str = "student"
-    """name of the student"""
+    """name of the student or teacher"""
     corpus: CorpusPart = field(default_factory=CorpusPart)
     split: SplitPart = field(default_factory=SplitPart)
     teacher: TeacherPart = field(default_factory=TeacherPart)
     student: StudentPart = field(default_factory=StudentPart)
+    encoder: TrunkPart = field(default_factory=TrunkPart)
+    """named, a teacher is trained in the place of a student"""
+    head: Mapping[str, Any] = field(default_factory=dict)
+    """of that teacher: pooling, hidden, dropout, attention"""
+    outputs: Mapping[str, float] = field(default_factory=dict)
+    """what that teacher says besides the class, with the weight in its loss: gender, dimensions; clips of which it is
+    not known do not count"""
     before: tuple[StagePart, ...] = ()
     """stages before the main one, for example feature distillation on all speech"""
     method: Mapping[str, Any] = field(default_factory=lambda: {"ce": {}})
@@ -271,5 +224,14 @@ class Recipe:
 
     def __post_init__(self) -> None:
         named = bool(re.fullmatch(r"[\w.+-]*\w[\w.+-]*", self.name))
-        _demand(named, "name", "letters, digits, '.', '_', '+' and '-', since it names files", self.name)
-        _demand(0 <= self.seed < 2**32, "seed", "from 0 to 2**32 - 1", self.seed)
+        demand(named, "name", "letters, digits, '.', '_', '+' and '-', since it names files", self.name)
+        demand(0 <= self.seed < 2**32, "seed", "from 0 to 2**32 - 1", self.seed)
+        if self.encoder.name:
+            if self.student != StudentPart():
+                raise RecipeError("student: the recipe names an encoder, so it trains a teacher; leave one of them out")
+            if self.teacher.named or self.before:
+                part = "teacher" if self.teacher.named else "before"
+                raise RecipeError(f"{part}: a teacher is trained with labels alone; leave out encoder or {part}")
+        elif self.head or self.outputs or self.encoder != TrunkPart():
+            part = "head" if self.head else "outputs" if self.outputs else "encoder"
+            raise RecipeError(f"{part}: of a teacher that is trained; name its encoder (encoder.name)")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sercli.corpora import read_corpus
+from sercli.corpora.speech import with_copies
 from sercli.corpora.splits import (
     CROSS_CORPUS,
     Fold,
@@ -146,22 +147,35 @@ def train_one(recipe: Recipe, folder: Path, data: Path | None, **options: Any) -
 def _fit(
     recipe: Recipe, parts: Split, folder: Path, data: Path | None, shared: Path | None = None, **options: Any
 ) -> Trained:
-    """Train plainly, or with the recipe's teacher, which then hears the unlabelled speech of the stages too.
+    """Train a teacher, or a student, plainly or with the recipe's teacher, which hears the stages' speech too.
 
     Args:
         shared: folder of the stages that do not depend on the split; default: the run's own
     """
+    speeds = recipe.augment.copies
+    dev = with_copies(parts.dev, speeds) if recipe.split.train_on_dev else parts.dev
+    parts = Split(with_copies(parts.train, speeds), dev, parts.test)
+    if recipe.encoder.name:
+        from sercli.training.teacher_run import train_teacher
+
+        return train_teacher(recipe, parts, folder, **options)
+    start = None
+    if recipe.student.start:
+        from sercli.training.start import starting_student
+
+        labels = LABEL_SETS[recipe.corpus.labels]
+        start = starting_student(recipe.student.start, labels, [*parts.dev, *parts.test])
     if not recipe.teacher.named:
         if recipe.before:
             raise RecipeError("before: stages need a teacher; name one, or leave them out")
         from sercli.training.trainer import train
 
-        return train(recipe, parts, folder, **options)
+        return train(recipe, parts, folder, start=start, **options)
     from sercli.training.distil import distil
 
     read = [read_native(stage.speech, data) if stage.speech else [] for stage in recipe.before]
-    speech = [[dataclasses.replace(item, emotion="") for item in items] for items in read]
-    return distil(recipe, parts, folder, speech, shared=shared, **options)
+    speech = [[dataclasses.replace(item, emotion="") for item in with_copies(items, speeds)] for items in read]
+    return distil(recipe, parts, folder, speech, start=start, shared=shared, **options)
 
 
 def train_fold(

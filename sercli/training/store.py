@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from sercli.corpora.speech import read_utterance
+from sercli.corpora.speech import at_speed, read_utterance
 from sercli.corpora.table import Utterance
 from sercli.errors import CorpusError, OutputError
 
@@ -81,7 +81,8 @@ def _key(utterances: Sequence[Utterance]) -> str:
             facts = Path(utterance.path).stat()
         except OSError as problem:
             raise CorpusError(f"{utterance.path}: {problem.strerror}; run `sercli corpus check`") from problem
-        line = f"{utterance.path}\t{facts.st_size}\t{facts.st_mtime_ns}\t{utterance.start}\t{utterance.end}\n"
+        stretch = f"{utterance.start}\t{utterance.end}{at_speed(utterance)}"
+        line = f"{utterance.path}\t{facts.st_size}\t{facts.st_mtime_ns}\t{stretch}\n"
         digest.update(line.encode())
     return digest.hexdigest()[:24]
 

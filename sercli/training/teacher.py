@@ -17,16 +17,14 @@ import numpy as np
 import numpy.typing as npt
 
 from sercli.corpora.table import Utterance
-from sercli.errors import CorpusError, LeakError, RecipeError
+from sercli.errors import CorpusError, RecipeError
 from sercli.models.encoder import Encoder, EncoderSource, load_encoder
-from sercli.training.recipe import EncoderPart, TeacherPart
+from sercli.training.recipe_teacher import EncoderPart, TeacherPart
 from sercli.training.teacher_cache import CacheKey, TeacherCache
 from sercli.training.teacher_fill import fill
 
 Floats = npt.NDArray[np.float32]
 
-LEAST_DEVIATION = 1e-4  # of a dimension; one that never changes says nothing and must not be blown up
-LEAST_SHARE = 1e-6  # of a class: its logarithm must stay finite
 MOST_STEPS = 2_000  # of the probe's optimiser
 
 
@@ -61,17 +59,46 @@ def hear(
         CorpusError, OutputError: as `fill`
     """
     encoder = load_encoder(EncoderSource(part.name, part.revision))
-    layers = part.layers or tuple(range(1, encoder.layers + 1))
-    if wrong := [layer for layer in layers if not 0 <= layer <= encoder.layers]:
-        raise RecipeError(f"teacher.encoders.layers: {part.name} has layers 0 to {encoder.layers}, not {wrong[0]}")
-    pooled_cache = TeacherCache(CacheKey(part.name, encoder.sha256, {"states": "pooled", "pooling": pooling}))
-    digests = fill(pooled_cache, utterances, lambda clip: pooled_states(encoder, clip, pooling), quiet=quiet).digests
-    pooled = np.stack([pooled_cache[digest]["pooled"][list(layers)] for digest in digests])
+    return hear_with(encoder, part, pooling, utterances, frames, quiet)
+
+
+def hear_with(
+    encoder: Encoder,
+    part: EncoderPart,
+    pooling: str | None,
+    utterances: Sequence[Utterance],
+    frames: bool = False,
+    quiet: bool = False,
+) -> Heard:
+    """Do what `hear` does with an encoder that is loaded; without pooling, only frames.
+
+    Raises:
+        RecipeError, CorpusError, OutputError: as `hear`
+    """
+    layers = layers_of(encoder, part.layers, "teacher.encoders.layers")
+    digests: tuple[str, ...] = ()
+    pooled = np.zeros((len(utterances), len(layers), 0), np.float16)
+    if pooling is not None:
+        cache = TeacherCache(CacheKey(part.name, encoder.sha256, {"states": "pooled", "pooling": pooling}))
+        digests = fill(cache, utterances, lambda clip: pooled_states(encoder, clip, pooling), quiet=quiet).digests
+        pooled = np.stack([cache[digest]["pooled"][list(layers)] for digest in digests])
     if not frames:
         return Heard(part, layers, pooled, _no_frames)
     frame_cache = TeacherCache(CacheKey(part.name, encoder.sha256, {"states": "frames", "layers": list(layers)}))
-    fill(frame_cache, utterances, lambda clip: frame_states(encoder, clip, layers), quiet=quiet)
+    digests = fill(frame_cache, utterances, lambda clip: frame_states(encoder, clip, layers), quiet=quiet).digests
     return Heard(part, layers, pooled, lambda number: frame_cache[digests[number]]["frames"])
+
+
+def layers_of(encoder: Encoder, chosen: Sequence[int], key: str) -> tuple[int, ...]:
+    """The layers that a recipe asks for, all but the input of the first if it names none.
+
+    Raises:
+        RecipeError: one that the encoder does not have
+    """
+    layers = tuple(chosen) or tuple(range(1, encoder.layers + 1))
+    if wrong := [layer for layer in layers if not 0 <= layer <= encoder.layers]:
+        raise RecipeError(f"{key}: {encoder.name} has layers 0 to {encoder.layers}, not {wrong[0]}")
+    return layers
 
 
 def pooled_states(encoder: Encoder, clip: Floats, pooling: str) -> dict[str, Floats]:
@@ -121,6 +148,8 @@ class Probe:
     ) -> None:
         from sklearn.linear_model import LogisticRegression
 
+        from sercli.models.heads import LEAST_DEVIATION
+
         if len(np.unique(targets)) < 2:
             raise CorpusError("a probe needs training clips of two classes or more; check corpus and split")
         self.classes = classes
@@ -169,6 +198,8 @@ def probe_logits(
     Raises:
         CorpusError: fewer training speakers than groups, or fewer than two classes
     """
+    from sercli.training.teacher_answers import student_logits
+
     total = np.zeros((len(utterances), len(labels)), np.float32)
     for states in heard:
         total += states.source.weight * _crossfitted(part, states, utterances, train, labels, seed)
@@ -202,43 +233,6 @@ def _crossfitted(
             probe = Probe(part.strength, features[fitted][inside], targets[inside], len(labels), weights[inside])
             logits[answered] = probe.logits(features[answered])
     return logits
-
-
-def student_logits(
-    name: str, utterances: Sequence[Utterance], labels: Sequence[str], held_out: npt.NDArray[np.bool_]
-) -> Floats:
-    """Let another student answer every utterance, alone, with all of its clip.
-
-    Args:
-        name: as of `open_model`
-        utterances: clips
-        labels: label set, all of which it must know
-        held_out: which are of development or test speakers, shape (clips,); those it must not have heard
-
-    Returns:
-        logarithms of its probabilities, shape (clips, classes); even where it hears only silence
-
-    Raises:
-        LeakError: it was trained or selected on a speaker that this run holds out
-        RecipeError: it does not know a label
-    """
-    from sercli.corpora.speech import read_utterance
-    from sercli.evaluation.model import open_model
-
-    model = open_model(name)
-    if lacking := [label for label in labels if label not in model.student.labels]:
-        raise RecipeError(f"teacher.students: {name} has no label {', '.join(lacking)}; both need the same label set")
-    if model.heard is None:
-        raise LeakError(f"teacher.students: {name} does not say whom it was trained on; take one that does")
-    for utterance, held in zip(utterances, held_out, strict=True):
-        if held and utterance in model.heard:
-            speaker = f"{utterance.corpus}/{utterance.speaker}"
-            raise LeakError(f"teacher.students: {name} has heard {speaker}, whom this run holds out; take another")
-    decision = model.student.decision(tuple(labels), threshold=0.0)
-    with model.answering() as student:
-        said = [student.label_whole([read_utterance(utterance)], decision).scores for utterance in utterances]
-    shares = np.array([[scores.get(label, 1.0 / len(labels)) for label in labels] for scores in said], np.float32)
-    return np.log(np.maximum(shares, LEAST_SHARE))
 
 
 def speaker_groups(

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from sercli.audio import SAMPLE_RATE
-from sercli.corpora.speech import read_utterance, with_ends
+from sercli.corpora.speech import at_speed, read_utterance, with_ends
 from sercli.corpora.table import Utterance
 from sercli.errors import CorpusError, OutputError
 from sercli.training.teacher_cache import Outputs, TeacherCache
@@ -39,7 +39,7 @@ class Filled:
 
 
 def audio_digest(utterance: Utterance) -> str:
-    """Name a clip by its sound: sha256 over its file's content, its start and its end, in hex.
+    """Name a clip by its sound: sha256 over its file's content, its start, end and speed, in hex.
 
     Raises:
         CorpusError: the file cannot be read
@@ -53,7 +53,7 @@ def audio_digests(utterances: Sequence[Utterance], quiet: bool = True) -> list[s
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         hashed = tqdm(pool.map(_sha256, paths), "hashing audio", len(paths), False, unit="file", disable=quiet or None)
         contents = dict(zip(paths, hashed, strict=True))
-    stretches = (f"{contents[utterance.path]} {utterance.start} {utterance.end}" for utterance in utterances)
+    stretches = (f"{contents[u.path]} {u.start} {u.end}{at_speed(u)}" for u in utterances)
     return [hashlib.sha256(stretch.encode()).hexdigest() for stretch in stretches]
 
 
@@ -137,8 +137,8 @@ def _claim(folder: Path, what: str, need: float, quiet: bool) -> None:
 def _seconds(utterances: Iterable[Utterance]) -> list[float]:
     """Lengths by the files' headers; decodes where those do not tell, which also says why a file cannot be read."""
     return [
-        len(read_utterance(utterance)) / SAMPLE_RATE if math.isnan(utterance.end) else utterance.end - utterance.start
-        for utterance in with_ends(utterances)
+        len(read_utterance(u)) / SAMPLE_RATE if math.isnan(u.end) else (u.end - u.start) / u.speed
+        for u in with_ends(utterances)
     ]
 
 

@@ -16,12 +16,13 @@ def noise(*shape: int, seed: int = 0) -> torch.Tensor:
 
 
 @pytest.mark.parametrize(("mels", "low_hz", "high_hz"), [(64, 50.0, 7_800.0), (40, 20.0, 8_000.0)])
-def test_mel_power_equals_torchaudio(mels: int, low_hz: float, high_hz: float) -> None:
+@pytest.mark.parametrize(("window", "hop"), [(400, 160), (1_024, 320), (320, 320)])
+def test_mel_power_equals_torchaudio(mels: int, low_hz: float, high_hz: float, window: int, hop: int) -> None:
     reference = torchaudio.transforms.MelSpectrogram(
         sample_rate=RATE,
-        n_fft=400,
-        win_length=400,
-        hop_length=160,
+        n_fft=window,
+        win_length=window,
+        hop_length=hop,
         f_min=low_hz,
         f_max=high_hz,
         n_mels=mels,
@@ -33,7 +34,7 @@ def test_mel_power_equals_torchaudio(mels: int, low_hz: float, high_hz: float) -
     )
     waveform = noise(2, RATE)
     expected = reference(waveform).transpose(1, 2)
-    found = LogMel(mels, low_hz, high_hz).power(waveform)
+    found = LogMel(mels, low_hz, high_hz, window_samples=window, hop_samples=hop).power(waveform)
     assert found.shape == expected.shape
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-7)
 

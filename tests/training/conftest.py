@@ -29,7 +29,7 @@ def student_of() -> Callable[[str], Any]:
     def build(size: str) -> Any:
         if size not in built:
             torch.manual_seed(0)
-            model = students.build(students.STUDENTS[size], classes=7).train()
+            model = students.build(students.arguments_from({}, size), classes=7).train()
             for module in model.modules():
                 if isinstance(module, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
                     module.momentum = None

@@ -18,7 +18,7 @@ from sercli.evaluation.model import open_model  # noqa: E402
 from sercli.training import distil, teacher  # noqa: E402
 from sercli.training.learner import Learner  # noqa: E402
 from sercli.training.lessons import Lessons, collate_lessons  # noqa: E402
-from sercli.training.recipe import EncoderPart, TeacherPart  # noqa: E402
+from sercli.training.recipe_teacher import EncoderPart, TeacherPart  # noqa: E402
 
 LABELS = ("happy", "sad", "angry")
 
@@ -318,3 +318,25 @@ def test_a_stage_without_the_runs_own_clips_is_trained_once_for_all_folds(
         distil.distil(resolved, split, tmp_path / "leak", [[*speech, *voice["s2"]]])
     with pytest.raises(RecipeError, match=r"before.features: hears nothing; name corpora in speech"):
         distil.distil(resolved, split, tmp_path / "empty", [[]])
+
+
+def test_the_teacher_hears_each_copy_as_the_student_does(
+    recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lengths: list[int] = []
+    real = teacher.pooled_states
+
+    def counted(encoder: Any, clip: np.ndarray, pooling: str) -> Any:
+        lengths.append(len(clip))
+        return real(encoder, clip, pooling)
+
+    monkeypatch.setattr(teacher, "pooled_states", counted)
+    plain = ("distill", recipe, "before=[]", "method=[ce, kd]", "-q", "-o")
+    assert sercli(capsys, *plain, tmp_path / "plain")[0] == 0
+    own, training = sorted(lengths), json.loads((tmp_path / "plain" / "metrics.json").read_text())["material"]["train"]
+    assert sercli(capsys, *plain, tmp_path / "copies", "augment.copies=[0.8]")[0] == 0
+    added = lengths[len(own) :]
+    assert len(added) == sum(corpus["utterances"] for corpus in training.values())  # development speakers have none
+    assert min(added) >= 1.24 * own[0]
+    history = json.loads((tmp_path / "copies" / "metrics.json").read_text())
+    assert history["material"]["train"] == training

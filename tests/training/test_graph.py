@@ -38,8 +38,9 @@ def answer(model: Any, waveform: np.ndarray, lengths: np.ndarray) -> dict[str, n
 
 @pytest.mark.parametrize("per_band", [True, False])
 @pytest.mark.parametrize(("mels", "low_hz", "high_hz"), [(64, 50.0, 7_800.0), (40, 0.0, 8_000.0)])
-def test_frontend_equals_torch(per_band: bool, mels: int, low_hz: float, high_hz: float) -> None:
-    frontend = LogMel(mels, low_hz, high_hz, per_band)
+@pytest.mark.parametrize(("window", "hop"), [(400, 160), (1_024, 320), (640, 320), (320, 320)])
+def test_frontend_equals_torch(per_band: bool, mels: int, low_hz: float, high_hz: float, window: int, hop: int) -> None:
+    frontend = LogMel(mels, low_hz, high_hz, per_band, window_samples=window, hop_samples=hop)
     waveform, lengths = batch((300, *LENGTHS), padding=777)
     expected, counts = frontend(torch.from_numpy(waveform), torch.from_numpy(lengths))
     log_mel, found = session(frontend_graph(frontend)).run(None, {"waveform": waveform, "lengths": lengths})

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from sercli.corpora.speech import with_copies
 from sercli.corpora.table import Utterance
 from sercli.errors import CorpusError, OutputError
 
@@ -11,6 +12,7 @@ pytest.importorskip("torch", reason='needs the extra "train"')
 
 from sercli.training import store as module
 from sercli.training.store import open_store
+from sercli.training.teacher_fill import audio_digests
 
 RATE = 16_000
 
@@ -61,3 +63,15 @@ def test_a_cache_that_cannot_be_written(clip: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="set SERCLI_CACHE"):
         open_store([Utterance(str(clip))], tmp_path / "file")
+
+
+def test_a_copy_at_another_speed_is_another_sound(tmp_path: Path) -> None:
+    path = tmp_path / "noise.wav"
+    soundfile.write(path, np.random.default_rng(0).uniform(-0.5, 0.5, 8_000), 16_000)
+    own = Utterance(str(path))
+    copies = with_copies([own], [1.25])
+    store = open_store(copies, tmp_path / "cache")
+    assert store.lengths.tolist() == [8_000, 6_400]
+    assert open_store([own], tmp_path / "cache").lengths.tolist() == [8_000]
+    digests = audio_digests(copies)
+    assert digests[0] == audio_digests([own])[0] != digests[1]

@@ -1,0 +1,123 @@
+"""What a teacher learns besides the class of a clip: the speaker's gender, and the annotators' ratings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from sercli.corpora.table import Utterance
+from sercli.errors import CorpusError, RecipeError
+from sercli.evaluation.dimensional import DIMENSIONS, ccc
+from sercli.evaluation.metrics import unweighted_accuracy
+from sercli.evaluation.task import ratings
+from sercli.models.heads import OUTPUTS
+
+GENDERS = ("f", "m")
+FEWEST_RATINGS = 2  # a single rating agrees with nothing
+
+
+def check_outputs(weights: Mapping[str, float]) -> None:
+    """Check the recipe's outputs.
+
+    Raises:
+        RecipeError: an unknown name, with the nearest, or a weight that is no number above 0
+    """
+    for name, weight in weights.items():
+        if name not in OUTPUTS:
+            near = get_close_matches(str(name), OUTPUTS, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(OUTPUTS)}"
+            raise RecipeError(f"outputs.{name}: no such output; {hint}")
+        if isinstance(weight, bool) or not isinstance(weight, int | float) or not weight > 0:
+            raise RecipeError(f"outputs.{name}: must be above 0, the weight of its loss, not {weight!r}")
+
+
+def targets_of(utterances: Sequence[Utterance], names: Sequence[str]) -> dict[str, npt.NDArray[np.float32]]:
+    """Look up what is known of clips.
+
+    Returns:
+        `gender` one-hot in the order of GENDERS, zeros if unknown, shape (clips, 2); `dimensions` from 0 to 1 in the
+        order of DIMENSIONS, NaN if unknown, shape (clips, 3); those asked for
+
+    Raises:
+        CorpusError: a rating outside its corpus's scale
+    """
+    found: dict[str, npt.NDArray[np.float32]] = {}
+    if "gender" in names:
+        rows = [[float(utterance.gender == gender) for gender in GENDERS] for utterance in utterances]
+        found["gender"] = np.array(rows, np.float32)
+    if "dimensions" in names:
+        found["dimensions"] = ratings(utterances).astype(np.float32)
+    return found
+
+
+def check_known(utterances: Sequence[Utterance], names: Sequence[str]) -> None:
+    """Refuse to learn what no training clip tells.
+
+    Raises:
+        CorpusError: an output without a single target
+    """
+    for name, values in targets_of(utterances, names).items():
+        if not np.nan_to_num(values).any():
+            raise CorpusError(f"outputs.{name}: known of no training clip; leave it out or choose other corpora")
+
+
+def output_loss(name: str, found: Tensor, targets: Tensor) -> Tensor:
+    """Loss of a further output over the clips of which it is known; 0 if of none.
+
+    Args:
+        name: `gender`: cross-entropy; `dimensions`: 1 - CCC (Lin 1989), mean of the three
+        found: what the network says, shape (batch, width)
+        targets: as `targets_of`, perhaps blended by mixup, same shape
+    """
+    if name == "gender":
+        known = targets.sum()
+        return -(targets * torch.log_softmax(found, dim=-1)).sum() / known.clamp(min=torch.finfo(known.dtype).tiny)
+    terms = [
+        _discordance(x[known], y[known]) for x, y, known in zip(targets.T, found.T, targets.T.isfinite(), strict=True)
+    ]
+    return torch.stack(terms).mean()
+
+
+def output_figures(
+    found: Mapping[str, npt.NDArray[np.float32]], utterances: Sequence[Utterance]
+) -> dict[str, dict[str, float | int]]:
+    """Figures of the further outputs: UA of gender in percent, CCC of each dimension, and over how many clips.
+
+    Args:
+        found: output name to what was said, shape (clips, width); the classes are passed over
+        utterances: in the same order
+    """
+    figures: dict[str, dict[str, float | int]] = {}
+    for name, targets in targets_of(utterances, list(found)).items():
+        if name == "gender":
+            known = targets.any(axis=1)
+            if known.any():
+                right, said = targets[known].argmax(axis=1), found[name][known].argmax(axis=1)
+                ua = round(100.0 * unweighted_accuracy(right, said, len(GENDERS)), 2)
+                figures[name] = {"ua": ua, "clips": int(known.sum())}
+            continue
+        known = np.isfinite(targets)
+        rated = {dimension: column.any() for dimension, column in zip(DIMENSIONS, known.T, strict=True)}
+        agreement = {
+            dimension: round(ccc(x, y), 4)
+            for dimension, x, y in zip(DIMENSIONS, targets.T, found[name].T, strict=True)
+            if rated[dimension]
+        }
+        if agreement:
+            figures[name] = {**agreement, "clips": int(known.any(axis=1).sum())}
+    return figures
+
+
+def _discordance(x: Tensor, y: Tensor) -> Tensor:
+    """1 - CCC with population moments, from 0 to 2; 0 for fewer than two clips."""
+    if len(x) < FEWEST_RATINGS:
+        return y.sum() * 0.0
+    mean_x, mean_y = x.mean(), y.mean()
+    shared = ((x - mean_x) * (y - mean_y)).mean()
+    spread = x.var(correction=0) + y.var(correction=0) + (mean_x - mean_y) ** 2
+    return 1.0 - 2.0 * shared / spread.clamp(min=torch.finfo(spread.dtype).eps)

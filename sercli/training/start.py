@@ -1,0 +1,58 @@
+"""Weights to begin with: those of a student that has learned something already."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sercli.corpora.splits import Speaker
+from sercli.corpora.table import Utterance
+from sercli.errors import LeakError, RecipeError
+from sercli.evaluation.model import CHECKPOINT, open_model
+from sercli.models import students, teacher
+from sercli.models.student import StudentArguments
+from sercli.runtime.bundle import CONFIG_FILE
+from sercli.training.run_folder import WEIGHTS
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a student begins."""
+
+    weights: Path
+    architecture: str
+    arguments: StudentArguments
+    other_labels: bool = False
+    """its classes were others, so the classifier begins at random"""
+    heard: frozenset[Speaker] = frozenset()
+    """speakers it knows already"""
+
+
+def starting_student(name: str, labels: Sequence[str], held_out: Iterable[Utterance]) -> Start:
+    """Find the student that a run begins with.
+
+    Args:
+        name: a bundled student, or a bundle or run folder
+        labels: of the run
+        held_out: utterances of development and test speakers
+
+    Raises:
+        LeakError: it has heard one of those speakers, or does not say whom it has heard
+        RecipeError: a teacher
+        ModelNotFoundError, BundleError: there is none, or it is incomplete
+    """
+    model = open_model(name)
+    if model.heard is None:
+        raise LeakError(f"student.start: {name} does not say whom it was trained on; take one that does")
+    if known := next((utterance for utterance in held_out if utterance in model.heard), None):
+        speaker = f"{known.corpus}/{known.speaker}"
+        raise LeakError(f"student.start: {name} has heard {speaker}, whom this run holds out; take another")
+    config = model.folder / (CONFIG_FILE if model.kind == "bundle" else CHECKPOINT)
+    facts = json.loads(config.read_text(encoding="utf-8"))
+    if facts["architecture"] == teacher.ARCHITECTURE:
+        raise RecipeError(f"student.start: {name} is a teacher; name it in teacher.students, or start with a student")
+    arguments = students.arguments_from(facts["arguments"], architecture=facts["architecture"])
+    heard = model.heard.train | model.heard.dev
+    return Start(model.folder / WEIGHTS, facts["architecture"], arguments, facts["labels"] != list(labels), heard)

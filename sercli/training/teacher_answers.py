@@ -1,0 +1,118 @@
+"""What students and teachers that are trained already say about utterances, in logits."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from sercli.corpora.speech import read_utterance
+from sercli.corpora.table import Utterance
+from sercli.errors import LeakError, RecipeError
+from sercli.evaluation.model import open_model
+from sercli.models.heads import TeacherHead
+from sercli.models.teacher import ARCHITECTURE, Teacher
+from sercli.training.lessons import collate_lessons
+from sercli.training.recipe_teacher import EncoderPart
+from sercli.training.run_folder import CHECKPOINT, WEIGHTS
+from sercli.training.teacher_cache import CacheKey, TeacherCache
+from sercli.training.teacher_fill import fill
+from sercli.training.teacher_learner import answer, given
+from sercli.training.teacher_run import frozen_states, load_teacher
+
+Floats = npt.NDArray[np.float32]
+
+
+LEAST_SHARE = 1e-6  # of a class: its logarithm must stay finite
+
+
+def student_logits(
+    name: str, utterances: Sequence[Utterance], labels: Sequence[str], held_out: npt.NDArray[np.bool_]
+) -> Floats:
+    """Let another student, or a teacher's run, answer every utterance, alone, with all of its clip.
+
+    Args:
+        name: as of `open_model`
+        utterances: clips
+        labels: label set, all of which it must know
+        held_out: which are of development or test speakers, shape (clips,); those it must not have heard
+
+    Returns:
+        logarithms of its probabilities, shape (clips, classes); even where it hears only silence
+
+    Raises:
+        LeakError: it was trained or selected on a speaker that this run holds out
+        RecipeError: it does not know a label
+    """
+    model = open_model(name)
+    if lacking := [label for label in labels if label not in model.student.labels]:
+        raise RecipeError(f"teacher.students: {name} has no label {', '.join(lacking)}; both need the same label set")
+    if model.heard is None:
+        raise LeakError(f"teacher.students: {name} does not say whom it was trained on; take one that does")
+    for utterance, held in zip(utterances, held_out, strict=True):
+        if held and utterance in model.heard:
+            speaker = f"{utterance.corpus}/{utterance.speaker}"
+            raise LeakError(f"teacher.students: {name} has heard {speaker}, whom this run holds out; take another")
+    if is_teacher(model.folder):
+        return np.maximum(teacher_scores(model.folder, utterances, labels), np.log(LEAST_SHARE, dtype=np.float32))
+    decision = model.student.decision(tuple(labels), threshold=0.0)
+    with model.answering() as student:
+        said = [student.label_whole([read_utterance(utterance)], decision).scores for utterance in utterances]
+    shares = np.array([[scores.get(label, 1.0 / len(labels)) for label in labels] for scores in said], np.float32)
+    return np.log(np.maximum(shares, LEAST_SHARE))
+
+
+def is_teacher(folder: Path) -> bool:
+    """Whether a folder is a finished run of a teacher."""
+    file = folder / CHECKPOINT
+    return file.exists() and json.loads(file.read_text(encoding="utf-8"))["architecture"] == ARCHITECTURE
+
+
+def teacher_scores(folder: Path, utterances: Sequence[Utterance], labels: Sequence[str], quiet: bool = True) -> Floats:
+    """Let the teacher of a run answer utterances: from the cached states of its encoder, or with its cached logits.
+
+    Args:
+        folder: of the run
+        utterances: clips
+        labels: some of its labels, the only ones it may choose
+        quiet: no progress bar
+
+    Returns:
+        logarithms of its calibrated probabilities, shape (clips, labels)
+
+    Raises:
+        BundleError, ModelNotFoundError, CorpusError, OutputError: as `load_teacher` and `fill`
+    """
+    checkpoint: dict[str, Any] = json.loads((folder / CHECKPOINT).read_text(encoding="utf-8"))
+    teacher, facts = load_teacher(folder, checkpoint), checkpoint["encoder"]
+    if facts["trained_layers"] == 0:
+        part = EncoderPart(facts["name"], facts["revision"], teacher.layers)
+        pooling = teacher.head.arguments.pooling
+        states = frozen_states(teacher.encoder, part, pooling, utterances, quiet)(utterances)
+        said = [_answer(teacher.head, collate_lessons([states.of(i, 0.0, 1.0)])) for i in range(len(utterances))]
+    else:
+        weights = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
+        key = CacheKey(checkpoint["name"], facts["sha256"], {"states": "logits", "trained": weights})
+        cache = TeacherCache(key)
+        digests = fill(cache, utterances, lambda clip: {"logits": _heard(teacher, clip)}, quiet=quiet).digests
+        said = [cache[digest]["logits"].astype(np.float32) for digest in digests]
+    columns = [checkpoint["labels"].index(label) for label in labels]
+    scaled = torch.from_numpy(np.stack(said)[:, columns]) / (checkpoint["temperature"] or 1.0)
+    return np.asarray(torch.log_softmax(scaled, dim=1))
+
+
+def _heard(teacher: Teacher, clip: Floats) -> Floats:
+    return _answer(teacher, {"waveform": torch.from_numpy(clip)[None], "lengths": torch.tensor([len(clip)])})
+
+
+def _answer(network: Teacher | TeacherHead, batch: Mapping[str, Tensor]) -> Floats:
+    """Answer a batch of one clip, shape (classes,)."""
+    with torch.inference_mode():
+        return np.asarray(answer(network, *given(batch))["logits"][0])

@@ -1,0 +1,197 @@
+"""One teacher's training run: an encoder, frozen or trained in part, and a head on its layers.
+
+A frozen encoder hears every clip once, in the cache; what is trained is the head on its states, in seconds an epoch.
+Layers that are trained hear the waveforms in every epoch; the gradients stop below the lowest of them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from transformers import set_seed
+
+from sercli.corpora.splits import Split
+from sercli.corpora.table import Utterance
+from sercli.errors import BundleError, RecipeError
+from sercli.fields import from_dict
+from sercli.labels import LABEL_SETS
+from sercli.methods import build_methods
+from sercli.methods.base import Method
+from sercli.methods.ce import CrossEntropy
+from sercli.models import students
+from sercli.models.encoder import Encoder, EncoderSource, load_encoder
+from sercli.models.heads import HeadArguments, TeacherHead
+from sercli.models.teacher import ARCHITECTURE, Teacher
+from sercli.training.lessons import Lessons
+from sercli.training.loop import Feed, Items, balanced, make_trainer
+from sercli.training.outcome import conclude
+from sercli.training.outputs import check_known, check_outputs, output_figures
+from sercli.training.recipe import Recipe
+from sercli.training.recipe_teacher import EncoderPart
+from sercli.training.run_folder import WEIGHTS, prepare
+from sercli.training.store import AudioStore, open_store
+from sercli.training.teacher import hear_with, layers_of
+from sercli.training.teacher_learner import TeacherClips, TeacherLearner, collate_teacher
+from sercli.training.trainer import Trained, training_sides
+
+OF_WAVEFORMS = ("speed", "noise_probability", "gain_db")
+"""What the augment section does to waveforms, and cached states cannot follow."""
+
+
+def train_teacher(
+    recipe: Recipe,
+    split: Split,
+    folder: Path,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    quiet: bool = False,
+) -> Trained:
+    """Train a teacher on a split and keep its best epoch, chosen as a student's.
+
+    Args:
+        recipe: with an encoder
+        split: speaker-disjoint utterances, already in the recipe's label set
+        folder: where weights, checkpoints, resolved recipe and metrics go
+        resume: go on from the last checkpoint in the folder
+        overwrite: start anew in a folder that holds a run
+        quiet: no progress bar
+
+    Raises:
+        RecipeError: a part of the recipe that a teacher cannot be trained with, or a layer the encoder does not have
+        LeakError: a speaker stands on two sides
+        CorpusError: no training or development utterances, or a further output known of none
+        BundleError, ModelNotFoundError: as `load_encoder`
+        OutputError: the folder holds a run already, or the cache cannot be written
+    """
+    split = training_sides(recipe, split)
+    methods = _methods(recipe)
+    arguments = from_dict(HeadArguments, recipe.head, "head.")
+    check_known(split.train, list(recipe.outputs))
+    trunk, labels = recipe.encoder, LABEL_SETS[recipe.corpus.labels]
+    encoder = load_encoder(EncoderSource(trunk.name, trunk.revision))
+    layers = layers_of(encoder, trunk.layers, "encoder.layers")
+    encoder.unfreeze(trunk.trained_layers, trunk.convolutions)
+    last = prepare(folder, recipe, resume, overwrite)
+    source: Callable[[Sequence[Utterance]], AudioStore | Lessons] = open_store
+    if trunk.trained_layers == 0:
+        part = EncoderPart(trunk.name, trunk.revision, layers)
+        every = [*split.train, *split.dev, *split.test]
+        source = frozen_states(encoder, part, arguments.pooling, every, quiet)
+    set_seed(recipe.seed)
+    head = TeacherHead(arguments, len(layers), encoder.width, len(labels), tuple(recipe.outputs))
+    teacher = Teacher(encoder, layers, head, recipe.optim.bf16)
+    network = teacher if trunk.trained_layers else head
+    trained, slow = teacher.trained_parameters, teacher.slow
+    learner = TeacherLearner(network, methods, recipe.outputs, recipe.augment, recipe.optim.average)
+
+    def items(utterances: list[Utterance]) -> Items:
+        return TeacherClips(utterances, source(utterances), labels, tuple(recipe.outputs))
+
+    heard = source(split.train)
+    drawn, weights = balanced(split.train, recipe.optim)
+    clips = TeacherClips(split.train, heard, labels, tuple(recipe.outputs), recipe.augment, weights)
+    lengths = _lengths(heard, len(split.train))
+    feed = Feed(clips, lengths, drawn, collate_teacher, items(split.dev) if split.dev else None)
+    trainer = make_trainer(learner, feed, recipe.optim, folder, seed=recipe.seed, quiet=quiet, slow=(slow, trunk.lr))
+    trainer.train(resume_from_checkpoint=last)
+    best = learner.best.eval().requires_grad_(False)
+    teacher = best if isinstance(best, Teacher) else Teacher(encoder, layers, best)
+    students.save_weights(teacher, folder / WEIGHTS)
+    facts = {
+        "architecture": ARCHITECTURE,
+        "encoder": {
+            "name": trunk.name,
+            "revision": encoder.revision,
+            "sha256": encoder.sha256,
+            "layers": list(layers),
+            "trained_layers": trunk.trained_layers,
+            "convolutions": trunk.convolutions,
+        },
+        "arguments": dataclasses.asdict(arguments),
+        "outputs": list(recipe.outputs),
+        "parameters": students.parameter_count(teacher),
+        "trained_parameters": trained,
+    }
+    shares = teacher.head.mix.weights.tolist()
+    report = {"layer_weights": {str(layer): round(share, 4) for layer, share in zip(layers, shares, strict=True)}}
+    further = output_figures if recipe.outputs else None
+    return Trained(folder, *conclude(recipe, split, folder, trainer, items, facts, further=further, report=report))
+
+
+def load_teacher(folder: Path, checkpoint: Mapping[str, Any]) -> Teacher:
+    """Rebuild a teacher from its run folder and the encoder it stands on.
+
+    Args:
+        folder: of a finished run
+        checkpoint: its checkpoint.json
+
+    Raises:
+        BundleError: the encoder's weights are not those it was trained on, or the run's own are not its
+        ModelNotFoundError: the encoder is not there
+    """
+    facts = checkpoint["encoder"]
+    encoder = load_encoder(EncoderSource(facts["name"], facts["revision"]))
+    if encoder.sha256 != facts["sha256"]:
+        found = f"sha256 {encoder.sha256[:12]}, not {facts['sha256'][:12]}"
+        raise BundleError(
+            f"{folder}: trained on other weights of {facts['name']} ({found}); restore those or train anew"
+        )
+    encoder.unfreeze(facts["trained_layers"], facts["convolutions"])
+    arguments, outputs = HeadArguments(**checkpoint["arguments"]), tuple(checkpoint["outputs"])
+    head = TeacherHead(arguments, len(facts["layers"]), encoder.width, len(checkpoint["labels"]), outputs)
+    teacher = Teacher(encoder, facts["layers"], head)
+    students.load_weights(teacher, folder / WEIGHTS)
+    return teacher.eval().requires_grad_(False)
+
+
+def frozen_states(
+    encoder: Encoder, part: EncoderPart, pooling: str, utterances: Sequence[Utterance], quiet: bool
+) -> Callable[[Sequence[Utterance]], Lessons]:
+    """Let a frozen encoder hear all utterances, and return a function that gives some of them as a head takes them.
+
+    Args:
+        encoder: loaded
+        part: its name and layers
+        pooling: of the head
+        utterances: all that will be asked for
+        quiet: no progress bar
+    """
+    attentive = pooling == "attentive"
+    heard = hear_with(encoder, part, None if attentive else pooling, utterances, attentive, quiet)
+    row = {utterance.stretch: number for number, utterance in enumerate(utterances)}
+
+    def states(some: Sequence[Utterance]) -> Lessons:
+        rows = [row[utterance.stretch] for utterance in some]
+        if attentive:
+            return Lessons(frames=lambda number: heard.frames(rows[number]))
+        return Lessons(pooled=heard.pooled[rows])
+
+    return states
+
+
+def _methods(recipe: Recipe) -> list[tuple[str, Method]]:
+    """Build the recipe's method, and refuse what a teacher cannot be trained with."""
+    check_outputs(recipe.outputs)
+    methods = build_methods(recipe.method)
+    for name, _ in methods:
+        if name != CrossEntropy.name:
+            raise RecipeError(f"method.{name}: a teacher learns from labels alone; leave {CrossEntropy.name} only")
+    if recipe.encoder.trained_layers == 0:
+        for key in OF_WAVEFORMS:
+            if getattr(recipe.augment, key) > 0:
+                why = "the states of a frozen encoder are computed once, of clips as they are"
+                raise RecipeError(f"augment.{key}: {why}; set it to 0, or train layers (encoder.trained_layers)")
+    return methods
+
+
+def _lengths(source: AudioStore | Lessons, clips: int) -> npt.NDArray[np.int64]:
+    """How long each clip is in a batch: samples, frames, or all alike."""
+    if isinstance(source, AudioStore):
+        return source.lengths
+    return np.array([0 if source.frames is None else len(source.frames(number)) for number in range(clips)])
