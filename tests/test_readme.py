@@ -58,9 +58,8 @@ def test_figures_are_the_measured_ones() -> None:
             assert f"{report['over_pairs']['ua']:.1f}" in README
             continue
         ua, folds = report["figures"]["ua"], report["over_folds"]
-        (row,) = (
-            line for line in README.splitlines() if f"`{report['data']['protocol']}` | {len(report['folds'])}" in line
-        )
+        (row,) = (line for line in README.splitlines() if line.startswith(f"| `{report['model']['name']}` | "))
+        assert f"`{report['data']['protocol']}` | {len(report['folds'])}" in row
         assert f"| {ua['value']:.1f} ({ua['low']:.1f} to {ua['high']:.1f}) |" in row
         assert f"{folds['ua']['mean']:.1f} +- {folds['ua']['std']:.1f} / {folds['wa']['mean']:.1f} |" in row
 

@@ -17,13 +17,15 @@ from typing import Any
 
 import yaml
 
+from sercli.training.recipe_file import dump_recipe, load_recipe
+
 IGNORED = {"name", "seed"}
 
 
 def settings(recipe: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, str]]:
     """Flatten a recipe to dotted keys and values as text."""
     for key, value in recipe.items():
-        if isinstance(value, Mapping) and value:
+        if isinstance(value, Mapping):
             yield from settings(value, f"{place}{key}.")
         else:
             yield f"{place}{key}", json.dumps(value)
@@ -44,7 +46,7 @@ def row(run: Path, reference: Mapping[str, str]) -> dict[str, Any]:
             raise ValueError(f"{folder}: no development speakers; train it with split.train_on_dev=false")
         folds[folder.name.removeprefix("fold-")] = round(100 * history[-1]["eval_ua"], 2)
         parameters = json.loads((folder / "checkpoint.json").read_text(encoding="utf-8"))["parameters"]
-        recipe = dict(settings(yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))))
+        recipe = dict(settings(yaml.safe_load(dump_recipe(load_recipe(folder / "recipe.yaml")))))
     different = {key: recipe.get(key, "-") for key in {**reference, **recipe} if recipe.get(key) != reference.get(key)}
     changes = "; ".join(f"{key}={value}" for key, value in sorted(different.items()) if key not in IGNORED)
     return {
