@@ -76,3 +76,13 @@ def join_entries(entries: list[Any], place: str) -> dict[str, Any]:
             raise RecipeError(f"{place}[{number}]: {name} is there already; put its arguments into one entry")
         joined.update(entry)
     return joined
+
+
+def demand(fulfilled: bool, key: str, wish: str, value: object) -> None:
+    """Refuse the value of a key.
+
+    Raises:
+        RecipeError: the condition is not fulfilled
+    """
+    if not fulfilled:
+        raise RecipeError(f"{key}: must be {wish}, not {value!r}")

@@ -106,15 +106,12 @@ def open_model(name: str | os.PathLike[str], precision: Precision = "float32") -
 
 def _open_run(folder: Path) -> Model:
     """Let a trained student or teacher answer through the windows, silence gate and averaging of a bundle."""
-    import yaml
-
-    from sercli.fields import from_dict
     from sercli.models.teacher import ARCHITECTURE
     from sercli.training.export import bundle_config, load_student
-    from sercli.training.recipe import Recipe
+    from sercli.training.recipe_file import load_recipe
 
     checkpoint = json.loads((folder / CHECKPOINT).read_text(encoding="utf-8"))
-    recipe = from_dict(Recipe, yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8")), "")
+    recipe = load_recipe(folder / "recipe.yaml")
     network: Any
     if checkpoint["architecture"] == ARCHITECTURE:
         from sercli.training.teacher_run import load_teacher

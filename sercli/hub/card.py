@@ -38,9 +38,7 @@ speech: expect less on spontaneous speech and in other languages.
 |---|---|---|---|---|---|---|
 {% for row in metrics.cross_validation %}| {{ row.data.protocol }} | {{ row.data.labels | length }} | {{ "%.1f" % row.over_folds.ua.mean }} +- {{ "%.1f" % row.over_folds.ua.std }} | {{ interval(row.figures.ua) }} | {{ "%.1f" % row.over_folds.wa.mean }} | {{ row.seed }} | {{ row.development }} |
 {% endfor %}
-{% for row in metrics.cross_validation if row.get("note") %}{{ row.data.protocol }}: {{ row.note }}
-
-{% endfor %}{% endif %}{% for row in metrics.cross_corpus %}Trained on one corpus and tested on another, over the labels both have: UA {{ "%.1f" % row.over_pairs.ua }} on average
+{% endif %}{% for row in metrics.cross_corpus %}Trained on one corpus and tested on another, over the labels both have: UA {{ "%.1f" % row.over_pairs.ua }} on average
 over {{ row.pairs.values() | map("length") | sum }} pairs of corpora ({{ row.pairs | join(", ") }}), where chance is {{ "%.1f" % row.over_pairs.chance }}.
 
 {% endfor %}The released weights were trained on everyone but the development speakers below, so no corpus listed here can test

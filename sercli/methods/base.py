@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self
 from torch import Tensor, nn
 
 from sercli.errors import RecipeError
-from sercli.fields import from_dict
+from sercli.fields import demand, from_dict
 from sercli.methods.terms import precise
 
 
@@ -160,8 +160,7 @@ class Method(nn.Module):
         Raises:
             RecipeError: the condition is not fulfilled
         """
-        if not fulfilled:
-            raise RecipeError(f"method.{cls.name}.{key}: must be {wish}, not {value!r}")
+        demand(fulfilled, f"method.{cls.name}.{key}", wish, value)
 
     @classmethod
     def from_arguments(cls, place: str, arguments: Mapping[str, Any]) -> Self:

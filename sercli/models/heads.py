@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from sercli.errors import RecipeError
+from sercli.fields import demand
 from sercli.models.frontend import frame_mask
 from sercli.models.student import AttentiveStatistics
 
@@ -45,15 +45,10 @@ class HeadArguments:
     """hidden width of attentive pooling"""
 
     def __post_init__(self) -> None:
-        demands = {
-            "pooling": (self.pooling in POOLINGS, f"one of {', '.join(POOLINGS)}"),
-            "hidden": (self.hidden >= 0, "0 or above"),
-            "dropout": (0 <= self.dropout < 1, "from 0 to below 1"),
-            "attention": (self.attention >= 1, "at least 1"),
-        }
-        for key, (fulfilled, wish) in demands.items():
-            if not fulfilled:
-                raise RecipeError(f"head.{key}: must be {wish}, not {getattr(self, key)!r}")
+        demand(self.pooling in POOLINGS, "head.pooling", f"one of {', '.join(POOLINGS)}", self.pooling)
+        demand(self.hidden >= 0, "head.hidden", "0 or above", self.hidden)
+        demand(0 <= self.dropout < 1, "head.dropout", "from 0 to below 1", self.dropout)
+        demand(self.attention >= 1, "head.attention", "at least 1", self.attention)
 
 
 class LayerMix(nn.Module):

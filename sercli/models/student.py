@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from sercli.audio import SAMPLE_RATE
-from sercli.errors import RecipeError
+from sercli.fields import demand
 from sercli.models.frontend import LogMel
 
 SAMPLES_A_MS = SAMPLE_RATE // 1_000
@@ -153,8 +153,7 @@ def demand_odd(key: str, value: int) -> None:
     Raises:
         RecipeError: it is even, or not positive
     """
-    if value < 1 or value % 2 == 0:
-        raise RecipeError(f"student.arguments.{key}: must be odd and positive, not {value!r}")
+    demand(value >= 1 and value % 2 == 1, f"student.arguments.{key}", "odd and positive", value)
 
 
 def strided(counts: Tensor, stride: int) -> Tensor:

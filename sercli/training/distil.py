@@ -27,12 +27,11 @@ from sercli.evaluation.metrics import unweighted_accuracy
 from sercli.labels import LABEL_SETS
 from sercli.methods import build_methods
 from sercli.methods.base import TeacherShapes
-from sercli.models import students
 from sercli.training.lessons import Lessons
 from sercli.training.recipe import Recipe, StagePart
 from sercli.training.recipe_file import is_recipe_of
-from sercli.training.run_folder import CHECKPOINT, WEIGHTS, write_json
-from sercli.training.start import Start
+from sercli.training.run_folder import CHECKPOINT, write_json
+from sercli.training.start import Start, start_with
 from sercli.training.teacher import Floats, Heard, describe, hear, probe_logits
 from sercli.training.trainer import Teaching, Trained, train
 
@@ -86,7 +85,8 @@ def distil(
         _train_stage(
             _recipe_of(stage, recipe), [*own, *extra], place, stage.own, teach=teacher.teach, start=start, **options
         )
-        start = _continued(place, start)
+        heard = start.heard if start else frozenset()  # it still knows whom it knew before
+        start = start_with(place / CHECKPOINT, LABEL_SETS[recipe.corpus.labels], heard)
     trained = train(recipe, split, folder, teach=teacher.teach, start=start, **options)
     teacher.report(folder)
     _draw(folder, recipe.name)
@@ -102,19 +102,12 @@ def _train_stage(recipe: Recipe, material: list[Utterance], place: Path, own: bo
         return
     place.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(place.with_suffix(".lock")):
-        if (place / CHECKPOINT).exists() and is_recipe_of(place / "recipe.yaml", recipe):
+        begun = (place / "recipe.yaml").exists() and is_recipe_of(place / "recipe.yaml", recipe)
+        if begun and (place / CHECKPOINT).exists():
             return
         # What another fold began and did not finish is gone on with, whatever this one was asked.
-        begun = (place / "recipe.yaml").exists() and is_recipe_of(place / "recipe.yaml", recipe)
         train(recipe, Split(material, [], []), place, **{**options, "resume": begun or options["resume"]})
         _draw(place, recipe.name)
-
-
-def _continued(place: Path, start: Start | None) -> Start:
-    """The student that a stage leaves behind; it still knows whom it knew before."""
-    facts = json.loads((place / CHECKPOINT).read_text(encoding="utf-8"))
-    arguments = students.arguments_from(facts["arguments"], architecture=facts["architecture"])
-    return Start(place / WEIGHTS, facts["architecture"], arguments, heard=start.heard if start else frozenset())
 
 
 def _check_foreign(stage: StagePart, speech: Sequence[Utterance], split: Split) -> None:

@@ -15,14 +15,12 @@ import numpy.typing as npt
 import onnx
 import onnxruntime
 import torch
-import yaml
 
 from sercli import __version__
 from sercli.audio import SAMPLE_RATE
 from sercli.corpora.table import Utterance
 from sercli.errors import BundleError, CorpusError, OutputError, UsageError
 from sercli.evaluation.metrics import unweighted_accuracy
-from sercli.fields import from_dict
 from sercli.hub.card import write_card
 from sercli.models import students, teacher
 from sercli.models.student import StudentNetwork
@@ -30,7 +28,8 @@ from sercli.runtime.bundle import BUNDLE_FILES, CONFIG_FILE
 from sercli.training.data import MIN_SAMPLES
 from sercli.training.graph import student_graph
 from sercli.training.quantise import quantise
-from sercli.training.recipe import ExportPart, Recipe
+from sercli.training.recipe import ExportPart
+from sercli.training.recipe_file import load_recipe
 from sercli.training.store import FULL_SCALE, AudioStore, open_store
 
 BUNDLE_FORMAT = 1
@@ -77,7 +76,7 @@ def export(
     _check_target(folder, overwrite)
     reported = [_results(path) for path in results]
     checkpoint = json.loads((run / "checkpoint.json").read_text(encoding="utf-8"))
-    recipe = from_dict(Recipe, yaml.safe_load((run / "recipe.yaml").read_text(encoding="utf-8")), "")
+    recipe = load_recipe(run / "recipe.yaml")
     if recipe.split.train_on_dev:
         raise UsageError(f"{run}: trained on its development speakers (split.train_on_dev): nobody can calibrate it")
     student = load_student(run, checkpoint)
@@ -174,7 +173,7 @@ def _check_target(folder: Path, overwrite: bool) -> None:
 
 
 REPORTED = (
-    *("note", "date", "versions", "model", "data", "development", "seed", "bootstrap"),
+    *("date", "versions", "model", "data", "development", "seed", "bootstrap"),
     *("figures", "folds", "over_folds", "pairs", "over_pairs"),
 )
 """What a bundle's metrics.json takes over from a recipe's report."""

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sercli.errors import RecipeError
-from sercli.training.recipe_teacher import TeacherPart, TrunkPart, demand
+from sercli.fields import demand
+from sercli.training.recipe_teacher import TeacherPart, TrunkPart
 
 BALANCES = ("sampler", "loss", "none")
 

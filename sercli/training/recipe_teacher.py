@@ -4,19 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sercli.errors import RecipeError
+from sercli.fields import demand
 
 POOLINGS = ("mean", "statistics")
-
-
-def demand(fulfilled: bool, key: str, wish: str, value: object) -> None:
-    """Refuse the value of a recipe key.
-
-    Raises:
-        RecipeError: the condition is not fulfilled
-    """
-    if not fulfilled:
-        raise RecipeError(f"{key}: must be {wish}, not {value!r}")
 
 
 @dataclass(frozen=True)

@@ -49,10 +49,21 @@ def starting_student(name: str, labels: Sequence[str], held_out: Iterable[Uttera
     if known := next((utterance for utterance in held_out if utterance in model.heard), None):
         speaker = f"{known.corpus}/{known.speaker}"
         raise LeakError(f"student.start: {name} has heard {speaker}, whom this run holds out; take another")
-    config = model.folder / (CONFIG_FILE if model.kind == "bundle" else CHECKPOINT)
-    facts = json.loads(config.read_text(encoding="utf-8"))
-    if facts["architecture"] == teacher.ARCHITECTURE:
+    if model.student.config.architecture == teacher.ARCHITECTURE:
         raise RecipeError(f"student.start: {name} is a teacher; name it in teacher.students, or start with a student")
+    config = model.folder / (CONFIG_FILE if model.kind == "bundle" else CHECKPOINT)
+    return start_with(config, labels, model.heard.train | model.heard.dev)
+
+
+def start_with(config: Path, labels: Sequence[str], heard: frozenset[Speaker] = frozenset()) -> Start:
+    """Begin with the student that a bundle's config.json or a run's checkpoint.json describes, weights beside it.
+
+    Args:
+        config: that file
+        labels: of the run that begins
+        heard: speakers the student knows
+    """
+    facts = json.loads(config.read_text(encoding="utf-8"))
     arguments = students.arguments_from(facts["arguments"], architecture=facts["architecture"])
-    heard = model.heard.train | model.heard.dev
-    return Start(model.folder / WEIGHTS, facts["architecture"], arguments, facts["labels"] != list(labels), heard)
+    other_labels = facts["labels"] != list(labels)
+    return Start(config.with_name(WEIGHTS), facts["architecture"], arguments, other_labels, heard)

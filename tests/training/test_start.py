@@ -71,3 +71,11 @@ def test_the_recipe_names_it_and_a_held_out_speaker_is_refused(
     assert heard["speakers"] == ["s1", "s2"]
     assert run([*command, "split.dev_speakers={voices: [s1]}", "--overwrite"]) == 1
     assert f"student.start: {first} has heard voices/s1, whom this run holds out" in capsys.readouterr().err
+
+
+def test_a_bundled_student_may_begin_a_run_on_other_voices(voices: dict[str, list[Utterance]]) -> None:
+    start = starting_student("micro", LABEL_SETS["seven"], voices["s1"])
+    assert (start.architecture, start.other_labels) == ("cnn-attention", False)
+    assert start.weights.name == "model.safetensors"
+    assert start.weights.exists()
+    assert ("ravdess", "01") in start.heard
