@@ -164,7 +164,8 @@ def _fit(
         from sercli.training.start import starting_student
 
         labels = LABEL_SETS[recipe.corpus.labels]
-        start = starting_student(recipe.student.start, labels, [*parts.dev, *parts.test])
+        held_out = parts.test if recipe.split.train_on_dev else [*parts.dev, *parts.test]
+        start = starting_student(recipe.student.start, labels, held_out)
     if not recipe.teacher.named:
         if recipe.before:
             raise RecipeError("before: stages need a teacher; name one, or leave them out")

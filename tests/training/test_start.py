@@ -15,6 +15,7 @@ from sercli.corpora.table import Utterance, read_table  # noqa: E402
 from sercli.errors import LeakError  # noqa: E402
 from sercli.labels import LABEL_SETS  # noqa: E402
 from sercli.training.recipe_file import load_recipe  # noqa: E402
+from sercli.training.run import train_fold  # noqa: E402
 from sercli.training.start import starting_student  # noqa: E402
 from sercli.training.trainer import train  # noqa: E402
 
@@ -71,6 +72,18 @@ def test_the_recipe_names_it_and_a_held_out_speaker_is_refused(
     assert heard["speakers"] == ["s1", "s2"]
     assert run([*command, "split.dev_speakers={voices: [s1]}", "--overwrite"]) == 1
     assert f"student.start: {first} has heard voices/s1, whom this run holds out" in capsys.readouterr().err
+
+
+def test_development_speakers_that_train_may_be_known(
+    corpus: Path, tmp_path: Path, voices: dict[str, list[Utterance]], first: Path
+) -> None:
+    split = Split(voices["s2"], voices["s1"], voices["s3"])
+    fold = tmp_path / "folds" / "fold-1"
+    recipe = load_recipe(corpus, [*STILL, f"student.start={first}"])
+    assert train_fold(recipe, split, fold, None, quiet=True)["test"]["clips"] == len(voices["s3"])
+    recipe = load_recipe(corpus, ["optim.epochs=1", f"student.start={first}"])
+    with pytest.raises(LeakError, match="has heard voices/s1"):
+        train_fold(recipe, split, tmp_path / "folds" / "fold-2", None, quiet=True)
 
 
 def test_a_bundled_student_may_begin_a_run_on_other_voices(voices: dict[str, list[Utterance]]) -> None:
