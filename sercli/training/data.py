@@ -46,14 +46,17 @@ class Clips(Dataset[dict[str, Any]]):
         self.store = store
         self.augment = augment
         self.lessons = lessons
-        # An utterance heard for its teacher's states alone has no label: class 0, which no method may look at then.
+        # An utterance heard for its teacher's answers alone has no label: class 0, which no method may look at then.
         self.targets = [labels.index(utterance.emotion) if utterance.emotion else 0 for utterance in utterances]
         self.weights = np.ones(len(utterances)) if weights is None else weights
-        # A corpus that never shows a class says nothing about it: its clips do not compete with that class.
+        # A corpus that never shows a class says nothing about it: its clips do not compete with that class. Without a
+        # label a clip may be of any class, as its teacher sees fit.
         present: dict[str, npt.NDArray[np.bool_]] = {}
         for utterance, target in zip(utterances, self.targets, strict=True):
-            present.setdefault(utterance.corpus, np.zeros(len(labels), dtype=bool))[target] = True
-        self.known = [present[utterance.corpus] for utterance in utterances]
+            if utterance.emotion:
+                present.setdefault(utterance.corpus, np.zeros(len(labels), dtype=bool))[target] = True
+        every = np.ones(len(labels), dtype=bool)
+        self.known = [present[utterance.corpus] if utterance.emotion else every for utterance in utterances]
 
     def __len__(self) -> int:
         return len(self.targets)

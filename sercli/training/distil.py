@@ -114,10 +114,15 @@ def _check_foreign(stage: StagePart, speech: Sequence[Utterance], split: Split) 
     """Refuse a shared stage that depends on the split.
 
     Raises:
-        RecipeError: it hears nothing, or a corpus of the run
+        RecipeError: it hears nothing, or a corpus of the run, or asks for the logits of the fold's probes
     """
     if not speech:
         raise RecipeError(f"before.{stage.name}: hears nothing; name corpora in speech, or leave out own: false")
+    if told := [name for name, method in build_methods(stage.method) if "logits" in method.needs]:
+        raise RecipeError(
+            f"before.{stage.name}.method.{told[0]}: learns from probes that know this fold's speakers, but the stage "
+            "serves every fold; take the method out, or leave out own: false"
+        )
     corpora = {u.corpus for u in [*split.train, *split.dev, *split.test]}
     if both := sorted(corpora & {u.corpus for u in speech}):
         raise RecipeError(

@@ -1,3 +1,4 @@
+import dataclasses
 from collections import Counter
 
 import numpy as np
@@ -120,6 +121,14 @@ def test_evaluation_returns_the_clip_as_it_is() -> None:
 def test_known_classes_are_those_of_the_clips_corpus() -> None:
     clips = Clips(utterances(a_happy=1, b_sad=1, b_angry=1), store(4_000, 4_000, 4_000), LABELS)
     assert [clips[index]["known"].tolist() for index in range(3)] == [[True, False, False], *[[False, True, True]] * 2]
+
+
+def test_a_clip_without_a_label_may_be_of_any_class() -> None:
+    labelled = utterances(a_happy=1, b_sad=1)
+    unlabelled = dataclasses.replace(labelled[1], emotion="")
+    clips = Clips([labelled[0], unlabelled, labelled[1]], store(4_000, 4_000, 4_000), LABELS)
+    expected = [[True, False, False], [True, True, True], [False, True, False]]
+    assert [clips[index]["known"].tolist() for index in range(3)] == expected
 
 
 def test_training_cuts_but_never_below_a_quarter_of_a_second() -> None:
