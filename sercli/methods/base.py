@@ -79,8 +79,9 @@ class Method(nn.Module):
         Args:
             outputs: what the student returned: `logits` (batch, classes), `embedding` (batch, d) and `stages`,
                 stage name to (features (batch, frames, width), zero in the padding, and frames per clip (batch,))
-            batch: `targets` (batch, classes) that sum to 1, `known` bool (batch, classes), `weights` (batch,),
-                `epoch`, a scalar that counts parts of epochs too, and what the method needs of the teacher:
+            batch: `targets` (batch, classes) that sum to 1, or to 0 without a label, `known` bool (batch, classes),
+                `weights` (batch,), `epoch`, a scalar that counts parts of epochs too, and what the method needs of the
+                teacher:
                 `teacher_logits` (batch, classes), `teacher_pooled` (batch, layers, width), `teacher_frames`
                 (batch, frames, layers, width) with `teacher_counts` (batch,)
 

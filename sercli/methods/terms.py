@@ -52,7 +52,7 @@ def cross_entropy(logits: Tensor, targets: Tensor, known: Tensor, label_smoothin
 
     Args:
         logits: shape (batch, classes)
-        targets: probabilities, shape (batch, classes)
+        targets: probabilities, or zeros of a clip without a label, which counts nothing; shape (batch, classes)
         known: bool, shape (batch, classes)
         label_smoothing: share of the target that is spread evenly over the known classes
 
@@ -60,7 +60,7 @@ def cross_entropy(logits: Tensor, targets: Tensor, known: Tensor, label_smoothin
         in nats, shape (batch,)
     """
     even = known / known.sum(dim=1, keepdim=True)
-    targets = (1.0 - label_smoothing) * targets + label_smoothing * even
+    targets = (1.0 - label_smoothing) * targets + label_smoothing * even * targets.sum(dim=1, keepdim=True)
     return -(targets * known_log_softmax(logits, known)).sum(dim=1)
 
 

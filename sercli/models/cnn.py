@@ -50,8 +50,11 @@ SIZES: dict[str, CnnArguments] = {
         attention=32,
         embedding=48,
     ),
-    # 0.24 M parameters
+    # 0.30 M parameters
     "micro": CnnArguments(
+        mels=96,
+        window_ms=32,
+        hop_ms=16,
         stem=32,
         blocks=((48, 2, 2), (48, 1, 1), (96, 2, 1), (96, 1, 1), (160, 2, 1)),
         frame_channels=160,
@@ -59,14 +62,17 @@ SIZES: dict[str, CnnArguments] = {
         attention=48,
         embedding=96,
     ),
-    # 2.4 M parameters
+    # 1.4 M parameters
     "small": CnnArguments(
-        stem=64,
-        blocks=((128, 2, 2), (128, 1, 1), (256, 2, 1), (256, 1, 1), (384, 2, 1), (384, 1, 1)),
-        frame_channels=512,
+        mels=96,
+        window_ms=32,
+        hop_ms=16,
+        stem=48,
+        blocks=((64, 2, 2), (64, 1, 1), (128, 2, 1), (128, 1, 1), (256, 2, 1), (256, 1, 1)),
+        frame_channels=384,
         context=3,
-        attention=128,
-        embedding=256,
+        attention=96,
+        embedding=192,
     ),
 }
 

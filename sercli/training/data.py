@@ -19,6 +19,7 @@ from sercli.training.recipe import AugmentPart
 from sercli.training.store import FULL_SCALE, AudioStore
 
 MIN_SAMPLES = SAMPLE_RATE // 4  # clips are never cut below 0.25 s
+UNLABELLED = -1  # class number of a clip that is heard for its teacher's answers alone
 SPEED_STEPS = 100  # speeds are multiples of 1/100, so that the resampler keeps a small ratio
 
 
@@ -46,8 +47,9 @@ class Clips(Dataset[dict[str, Any]]):
         self.store = store
         self.augment = augment
         self.lessons = lessons
-        # An utterance heard for its teacher's answers alone has no label: class 0, which no method may look at then.
-        self.targets = [labels.index(utterance.emotion) if utterance.emotion else 0 for utterance in utterances]
+        self.targets = [
+            labels.index(utterance.emotion) if utterance.emotion else UNLABELLED for utterance in utterances
+        ]
         self.weights = np.ones(len(utterances)) if weights is None else weights
         # A corpus that never shows a class says nothing about it: its clips do not compete with that class. Without a
         # label a clip may be of any class, as its teacher sees fit.
@@ -82,9 +84,10 @@ def collate(items: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
     """Pad clips with zeros on the right into one batch.
 
     Returns:
-        `waveform` float32 (batch, samples), `lengths` (batch,), `labels` (batch,), `weights` (batch,),
-        `known` bool (batch, classes), and with a teacher any of `teacher_logits` (batch, classes), `teacher_pooled`
-        (batch, layers, width), `teacher_frames` (batch, frames, layers, width) with `teacher_counts` (batch,)
+        `waveform` float32 (batch, samples), `lengths` (batch,), `labels` (batch,), UNLABELLED where there is none,
+        `weights` (batch,), `known` bool (batch, classes), and with a teacher any of `teacher_logits` (batch, classes),
+        `teacher_pooled` (batch, layers, width), `teacher_frames` (batch, frames, layers, width) with `teacher_counts`
+        (batch,)
     """
     lengths = [len(item["waveform"]) for item in items]
     # Never narrower than a clip may be cut: the front end needs a few whole windows, however short the recordings.

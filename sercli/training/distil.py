@@ -42,6 +42,7 @@ def distil(
     folder: Path,
     speech: Sequence[Sequence[Utterance]] = (),
     *,
+    beside: Sequence[Utterance] = (),
     start: Start | None = None,
     shared: Path | None = None,
     resume: bool = False,
@@ -56,6 +57,7 @@ def distil(
         folder: gets the run, with a folder `stage-NAME` for each stage before the main one
         speech: unlabelled utterances of each stage before the main one; speakers of the development and test sides are
             left out here
+        beside: unlabelled utterances that the main training hears with its own; the same are left out
         start: the student to begin with; None begins at random
         shared: gets the stages that hear none of the run's own clips; a finished one there is taken as it is, even
             with `overwrite`; default: `folder`
@@ -73,12 +75,15 @@ def distil(
     names = [stage.name for stage in recipe.before]
     if len(set(names)) < len(names) or not all(name.isidentifier() for name in names):
         raise RecipeError(f"before: give every stage a name of its own, of letters and digits, not {names}")
+    fitted = [*split.train, *(split.dev if recipe.split.train_on_dev else [])]
     held_out = {(u.corpus, u.speaker) for u in [*split.test, *([] if recipe.split.train_on_dev else split.dev)]}
     heard_only = [[u for u in part if (u.corpus, u.speaker) not in held_out] for part in speech]
-    teacher = _Teacher(recipe, split, [u for part in heard_only for u in part], quiet)
+    labelled = {u.stretch for u in fitted}
+    beside = [u for u in beside if (u.corpus, u.speaker) not in held_out and u.stretch not in labelled]
+    teacher = _Teacher(recipe, split, [u for part in (*heard_only, beside) for u in part], quiet)
     options: dict[str, Any] = {"resume": resume, "overwrite": overwrite, "quiet": quiet}
     for stage, extra in zip(recipe.before, heard_only or [[] for _ in recipe.before], strict=True):
-        own = [*split.train, *([] if not recipe.split.train_on_dev else split.dev)] if stage.own else []
+        own = fitted if stage.own else []
         place = (folder if stage.own else shared or folder) / f"stage-{stage.name}"
         if not stage.own:
             _check_foreign(stage, extra, split)
@@ -87,7 +92,7 @@ def distil(
         )
         heard = start.heard if start else frozenset()  # it still knows whom it knew before
         start = start_with(place / CHECKPOINT, LABEL_SETS[recipe.corpus.labels], heard)
-    trained = train(recipe, split, folder, teach=teacher.teach, start=start, **options)
+    trained = train(recipe, split, folder, teach=teacher.teach, beside=beside, start=start, **options)
     teacher.report(folder)
     _draw(folder, recipe.name)
     return trained
@@ -138,7 +143,13 @@ def _recipe_of(stage: StagePart, recipe: Recipe) -> Recipe:
     """The recipe of one stage: nobody selects in it, its last epoch is what goes on."""
     fixed = dataclasses.replace(recipe.split, train_on_dev=True)
     return dataclasses.replace(
-        recipe, name=f"{recipe.name}-{stage.name}", split=fixed, before=(), method=stage.method, optim=stage.optim
+        recipe,
+        name=f"{recipe.name}-{stage.name}",
+        split=fixed,
+        before=(),
+        speech=(),
+        method=stage.method,
+        optim=stage.optim,
     )
 
 

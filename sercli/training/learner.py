@@ -11,6 +11,7 @@ from sercli.methods.base import Method
 from sercli.methods.terms import cross_entropy, weighted_mean
 from sercli.models.student import Stage, StudentNetwork
 from sercli.training.augment import Augmentation
+from sercli.training.data import UNLABELLED
 from sercli.training.recipe import AugmentPart
 from sercli.training.trainee import Trainee
 
@@ -58,7 +59,7 @@ class Learner(Trainee[StudentNetwork]):
         Args:
             waveform: shape (batch, samples)
             lengths: in samples, shape (batch,)
-            labels: class numbers, shape (batch,)
+            labels: class numbers, UNLABELLED where there is none, shape (batch,)
             weights: loss weights, shape (batch,)
             known: classes that each clip's corpus has, shape (batch, classes)
             teacher_logits: as `Method.losses` wants them, where a method asks for them; so the next three
@@ -69,7 +70,8 @@ class Learner(Trainee[StudentNetwork]):
         Returns:
             `loss` and `logits` (batch, classes); in evaluation the loss is plain cross-entropy, whatever is trained
         """
-        targets = nn.functional.one_hot(labels, known.shape[1]).float()
+        # Zeros without a label: whatever is learned from labels gets nothing from such a clip.
+        targets = nn.functional.one_hot(labels.clamp(min=0), known.shape[1]) * (labels != UNLABELLED)[:, None].float()
         if self.training:
             with torch.no_grad():
                 waveform = self.augmentation.waveform(waveform, lengths)

@@ -215,6 +215,9 @@ class Recipe:
     not known do not count"""
     before: tuple[StagePart, ...] = ()
     """stages before the main one, for example feature distillation on all speech"""
+    speech: tuple[Source, ...] = ()
+    """further corpora that are heard with the run's own clips, without their labels, drawn as their weights say; the
+    run's test and development speakers are left out"""
     method: Mapping[str, Any] = field(default_factory=lambda: {"ce": {}})
     """method name to its own arguments, for example `ce: {label_smoothing: 0.1}`, or a list of such entries"""
     augment: AugmentPart = field(default_factory=AugmentPart)

@@ -167,16 +167,18 @@ def _fit(
         held_out = parts.test if recipe.split.train_on_dev else [*parts.dev, *parts.test]
         start = starting_student(recipe.student.start, labels, held_out)
     if not recipe.teacher.named:
-        if recipe.before:
-            raise RecipeError("before: stages need a teacher; name one, or leave them out")
+        if recipe.before or recipe.speech:
+            part = "before: stages need" if recipe.before else "speech: clips without labels need"
+            raise RecipeError(f"{part} a teacher; name one, or leave them out")
         from sercli.training.trainer import train
 
         return train(recipe, parts, folder, start=start, **options)
     from sercli.training.distil import distil
 
-    read = [read_native(stage.speech, data) if stage.speech else [] for stage in recipe.before]
-    speech = [[dataclasses.replace(item, emotion="") for item in with_copies(items, speeds)] for items in read]
-    return distil(recipe, parts, folder, speech, start=start, shared=shared, **options)
+    sources = [*(stage.speech for stage in recipe.before), recipe.speech]
+    read = [read_native(named, data) if named else [] for named in sources]
+    *speech, beside = ([dataclasses.replace(item, emotion="") for item in with_copies(items, speeds)] for items in read)
+    return distil(recipe, parts, folder, speech, beside=beside, start=start, shared=shared, **options)
 
 
 def train_fold(

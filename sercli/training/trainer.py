@@ -59,6 +59,7 @@ def train(
     overwrite: bool = False,
     quiet: bool = False,
     teach: Callable[[list[Utterance]], Teaching] | None = None,
+    beside: Sequence[Utterance] = (),
     start: Start | None = None,
 ) -> Trained:
     """Train a student on a split and keep its best epoch.
@@ -74,6 +75,7 @@ def train(
         overwrite: start anew in a folder that holds a run
         quiet: no progress bar
         teach: given the training utterances, the teacher's part; None without a teacher
+        beside: utterances without labels that are trained on as well, of which `teach` must say that they are heard
         start: the student to begin with, which sets architecture and sizes; None begins at random
 
     Raises:
@@ -90,20 +92,21 @@ def train(
         start.arguments if start else students.arguments_from(wanted.arguments, wanted.size, wanted.architecture)
     )
     last = prepare(folder, recipe, resume, overwrite)
-    teaching = teach(split.train) if teach else None
+    material = [*split.train, *beside]
+    teaching = teach(material) if teach else None
     set_seed(recipe.seed)
     student = students.build(arguments, len(labels))
     if start is not None:
         students.load_weights(student, start.weights, but_classifier=start.other_labels)
-    methods = _methods(recipe, student, teaching, len(split.train))
+    methods = _methods(recipe, student, teaching, len(material))
     learner = Learner(student, methods, recipe.augment, recipe.optim.average, recipe.optim.bf16)
 
     def items(utterances: list[Utterance]) -> Items:
         return Clips(utterances, open_store(utterances), labels)
 
-    store = open_store(split.train)
-    drawn, weights = balanced(split.train, recipe.optim)
-    clips = Clips(split.train, store, labels, recipe.augment, weights, teaching.lessons if teaching else None)
+    store = open_store(material)
+    drawn, weights = balanced(material, recipe.optim)
+    clips = Clips(material, store, labels, recipe.augment, weights, teaching.lessons if teaching else None)
     feed = Feed(clips, store.lengths, drawn, collate, items(split.dev) if split.dev else None)
     trainer = make_trainer(learner, feed, recipe.optim, folder, seed=recipe.seed, quiet=quiet)
     trainer.train(resume_from_checkpoint=last)

@@ -71,6 +71,16 @@ def test_the_whole_term_has_a_factor() -> None:
     torch.testing.assert_close(thrice, 3.0 * once)
 
 
+def test_a_clip_without_a_label_counts_nothing() -> None:
+    scores, labelled = logits(), batch()
+    blind = torch.cat([labelled["targets"][:1], torch.zeros_like(labelled["targets"][1:])])
+    term = CrossEntropy(label_smoothing=0.1).losses({"logits": scores}, {**labelled, "targets": blind})["ce"]
+    (gradient,) = torch.autograd.grad(term, scores)
+    assert float(term.detach()) > 0.0
+    assert gradient[0].any()
+    assert not gradient[1:].any()
+
+
 @pytest.mark.parametrize(
     ("parts", "message"),
     [

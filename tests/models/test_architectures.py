@@ -49,14 +49,16 @@ def speech(samples: int, seed: int = 0) -> torch.Tensor:
 @pytest.mark.parametrize("architecture", NANOS)
 def test_size_uses_and_keeps_its_limit(architecture: str, size: str) -> None:
     count = students.parameter_count(students.build(students.arguments_from({}, size, architecture), classes=8))
-    assert 0.45 * LIMITS[size] < count <= LIMITS[size]
+    assert 0.35 * LIMITS[size] < count <= LIMITS[size]
 
 
 @each_case
 def test_padding_and_batching_do_not_change_a_clip(case: str) -> None:
     model = student(case)
     # one frame, two frames, a frame more than a multiple of the strides, and longer
-    clips = [speech(samples, seed) for seed, samples in enumerate((400, 560, 1_680, 17_123, 24_000))]
+    window, hop = model.frontend.window_samples, model.frontend.hop_samples
+    lengths = (window, window + hop, window + 8 * hop, 17_123, 24_000)
+    clips = [speech(samples, seed) for seed, samples in enumerate(lengths)]
     width = max(clip.shape[1] for clip in clips)
     batch = torch.cat([torch.nn.functional.pad(clip, (0, width - clip.shape[1])) for clip in clips])
     with torch.inference_mode():

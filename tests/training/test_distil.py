@@ -1,6 +1,7 @@
 """Distillation end to end on synthesised voices, with an encoder of random weights as the teacher's ear."""
 
 import dataclasses
+import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -321,6 +322,41 @@ def test_a_stage_without_the_runs_own_clips_is_trained_once_for_all_folds(
     probed = dataclasses.replace(resolved.before[0], method={"pooled": {}, "kd": {}})
     with pytest.raises(RecipeError, match=r"before.features.method.kd: learns from probes that know this fold's"):
         distil.distil(dataclasses.replace(resolved, before=(probed,)), split, tmp_path / "probed", [speech])
+
+
+def test_speech_without_labels_is_heard_beside_the_runs_own_clips(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sercli.corpora.splits import Split
+    from sercli.training.recipe_file import load_recipe
+
+    clips = read_table(recipe.parent / "voices" / "voices.csv")
+    voice = {name: [clip for clip in clips if clip.speaker == name] for name in ("s1", "s2", "s3", "s4")}
+    elsewhere = [dataclasses.replace(clip, corpus="elsewhere", speaker="x", emotion="") for clip in voice["s4"]]
+    # the run's own and its test speaker's again
+    silent = [dataclasses.replace(clip, emotion="") for part in voice.values() for clip in part]
+    resolved = load_recipe(
+        recipe, ["before=[]", "method=[ce, kd]", "split.train_on_dev=true", "optim.epochs=1", "optim.balance=none"]
+    )
+    seen: list[tuple[float, float]] = []
+    real = Learner.forward
+
+    @functools.wraps(real)  # transformers looks at what forward takes
+    def noted(self: Learner, **batch: torch.Tensor) -> Any:
+        if self.training:
+            unlabelled = batch["labels"] < 0
+            seen.extend((float(u), float(k.float().mean())) for u, k in zip(unlabelled, batch["known"], strict=True))
+        return real(self, **batch)
+
+    monkeypatch.setattr(Learner, "forward", noted)
+    split = Split([*voice["s1"], *voice["s2"]], [], voice["s3"])
+    trained = distil.distil(resolved, split, tmp_path / "run", beside=[*elsewhere, *silent])
+    heard = open_model(trained.folder).heard
+    assert heard is not None
+    assert heard.train == {("voices", "s1"), ("voices", "s2"), ("voices", "s4"), ("elsewhere", "x")}
+    own, extra = len(split.train), len(elsewhere) + len(voice["s4"])
+    assert (len(seen), sum(unlabelled for unlabelled, _ in seen)) == (own + extra, extra)
+    assert {known for unlabelled, known in seen if unlabelled} == {1.0}  # the teacher may say any class
 
 
 def test_the_teacher_hears_each_copy_as_the_student_does(
