@@ -136,7 +136,7 @@ def cross_validate(
         LabelError: a class nobody shows in any test, two corpora with fewer than two labels in common
         UsageError: a grid across corpora
     """
-    from sercli.training.run import fold_split, read_native, recipe_protocol, train_fold
+    from sercli.training.run import fold_split, for_fold, read_native, recipe_protocol, train_fold
 
     native = read_native(recipe.corpus.sources, data)
     utterances = relabel(native, recipe.corpus.labels)
@@ -152,7 +152,7 @@ def cross_validate(
     for name, sides in splits.items():
         place = folder / f"fold-{name}"
         cells = grid.cells([*sides.train, *sides.dev])  # before training, so that what is missing is told at once
-        train_fold(recipe, sides, place, data, resume=resume, overwrite=overwrite, quiet=quiet)
+        train_fold(for_fold(recipe, name), sides, place, data, resume=resume, overwrite=overwrite, quiet=quiet)
         model = open_model(place)
         if model.heard is None or any(utterance in model.heard for utterance in sides.test):
             raise LeakError(f"{place}: its model has heard test speakers of fold {name}, or hides whom; train it anew")

@@ -32,6 +32,9 @@ from sercli.training.recipe_file import is_recipe_of
 if TYPE_CHECKING:
     from sercli.training.trainer import Trained
 
+FOLD = "{fold}"
+"""In the name of a model of a recipe: the fold's own name."""
+
 
 def read_sources(recipe: Recipe, data: Path | None) -> list[Utterance]:
     """Read the recipe's corpora in its label set; what has no place in it is left out.
@@ -135,8 +138,10 @@ def train_one(recipe: Recipe, folder: Path, data: Path | None, **options: Any) -
     """Train on everything but the development speakers; returns the figures on them.
 
     Raises:
-        RecipeError: split.train_on_dev, which would leave nobody to calibrate with
+        RecipeError: split.train_on_dev, which would leave nobody to calibrate with, or a model named after a fold
     """
+    if for_fold(recipe, "") != recipe:
+        raise RecipeError(f"split.protocol: names no protocol, and {FOLD} stands in the name of a model; name one")
     if recipe.split.train_on_dev:
         raise RecipeError("split.train_on_dev: only for a protocol's folds; a student needs development speakers")
     dev = _fit(recipe, release_split(recipe, read_sources(recipe, data)), folder, data, **options).dev
@@ -194,6 +199,22 @@ def train_fold(
         _fit(recipe, parts, folder, data, folder.parent, resume=resume, **options)
     metrics: dict[str, Any] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     return metrics
+
+
+def for_fold(recipe: Recipe, fold: str) -> Recipe:
+    """Fill the fold's name into the names of models that were trained fold by fold, where they say `{fold}`."""
+
+    def filled(name: str) -> str:
+        return name.replace(FOLD, fold)
+
+    teacher = recipe.teacher
+    taught_by = tuple(dataclasses.replace(one, name=filled(one.name)) for one in teacher.students)
+    own = dataclasses.replace(teacher.own, folder=filled(teacher.own.folder)) if teacher.own else None
+    return dataclasses.replace(
+        recipe,
+        teacher=dataclasses.replace(teacher, students=taught_by, own=own),
+        student=dataclasses.replace(recipe.student, start=filled(recipe.student.start)),
+    )
 
 
 def named_fold(published: Protocol, name: str) -> Fold:
