@@ -60,6 +60,7 @@ def run_recipe(
     recipe: Recipe, folder: Path | None, data: Path | None, fold: str | None, resume: bool, overwrite: bool, quiet: bool
 ) -> None:
     """Train the recipe's model, or the folds of its protocol, and print a line for each; of all, also UA over them."""
+    from sercli.corpora.splits import LEAKS
     from sercli.training.run import (
         fold_split,
         for_fold,
@@ -81,6 +82,8 @@ def run_recipe(
         return
     utterances = read_sources(recipe, data)
     published = recipe_protocol(recipe, utterances)
+    if published.leaks:
+        output.note(f"warning: {published.name}: {LEAKS}")
     tests = []
     for chosen in published.folds if fold is None else [named_fold(published, fold)]:
         place = folder / f"fold-{chosen.name}"

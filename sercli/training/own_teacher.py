@@ -71,9 +71,13 @@ class OwnTeacher:
         self.shapes = TeacherShapes(classes, 0, (), exits=self.network.exits)
         fitted_methods(recipe, students.build(taught, classes), self.shapes, len(fitted))
         self.place = Path(part.folder) if part.folder else folder / NAME
-        train_stage(_recipe_of(part, recipe), Split(fitted, [], split.test), self.place, bool(part.folder), **options)
-        held_out = split.test if recipe.split.train_on_dev else [*split.dev, *split.test]
-        unheard("teacher.own.folder", str(self.place), open_model(self.place).heard, held_out)
+        if part.folder and split.leaks:  # a teacher knows its speakers, not its utterances: nobody could tell
+            raise RecipeError("teacher.own.folder: cannot be shared where speakers stand on both sides; leave it out")
+        sides = dataclasses.replace(split, train=fitted, dev=[])
+        train_stage(_recipe_of(part, recipe), sides, self.place, bool(part.folder), **options)
+        if not split.leaks:
+            held_out = split.test if recipe.split.train_on_dev else [*split.dev, *split.test]
+            unheard("teacher.own.folder", str(self.place), open_model(self.place).heard, held_out)
         students.load_weights(self.network, self.place / WEIGHTS)
 
     def teach(self, utterances: list[Utterance]) -> Teaching:

@@ -106,6 +106,8 @@ def recipe_protocol(recipe: Recipe, utterances: list[Utterance]) -> Protocol:
     published = protocol(name)
     if published.label_set != recipe.corpus.labels:
         raise RecipeError(f"corpus.labels: {name} is measured on {published.label_set}, not {recipe.corpus.labels}")
+    if published.leaks and not recipe.split.train_on_dev:
+        raise RecipeError(f"split.train_on_dev: must be true, since {name} has nobody for development")
     return published
 
 
@@ -159,7 +161,7 @@ def _fit(
     """
     speeds = recipe.augment.copies
     dev = with_copies(parts.dev, speeds) if recipe.split.train_on_dev else parts.dev
-    parts = Split(with_copies(parts.train, speeds), dev, parts.test)
+    parts = dataclasses.replace(parts, train=with_copies(parts.train, speeds), dev=dev)
     if recipe.encoder.name:
         from sercli.training.teacher_run import train_teacher
 

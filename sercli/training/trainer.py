@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,7 +133,7 @@ def training_sides(recipe: Recipe, split: Split) -> Split:
         side = "training" if not split.train else "development"
         raise CorpusError(f"no {side} utterances left of {recipe.corpus.labels} labels; check corpus and split")
     if recipe.split.train_on_dev:
-        return Split(train=[*split.train, *split.dev], dev=[], test=split.test)
+        return dataclasses.replace(split, train=[*split.train, *split.dev], dev=[])
     return split
 
 
