@@ -119,9 +119,16 @@ def _check_foreign(stage: StagePart, speech: Sequence[Utterance], split: Split, 
 
 def _recipe_of(stage: StagePart, recipe: Recipe) -> Recipe:
     """The recipe of one stage: nobody selects in it, its last epoch is what goes on."""
-    fixed = dataclasses.replace(recipe.split, train_on_dev=True)
+    # A stage that folds share learns nothing from a teacher of one fold, so it does not name it either.
+    teacher = recipe.teacher if stage.own else dataclasses.replace(recipe.teacher, own=None)
     return dataclasses.replace(
-        recipe, name=f"{recipe.name}-{stage.name}", split=fixed, before=(), method=stage.method, optim=stage.optim
+        recipe,
+        name=f"{recipe.name}-{stage.name}",
+        split=dataclasses.replace(recipe.split, train_on_dev=True),
+        teacher=teacher,
+        before=(),
+        method=stage.method,
+        optim=stage.optim,
     )
 
 
