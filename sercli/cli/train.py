@@ -60,7 +60,16 @@ def run_recipe(
     recipe: Recipe, folder: Path | None, data: Path | None, fold: str | None, resume: bool, overwrite: bool, quiet: bool
 ) -> None:
     """Train the recipe's model, or the folds of its protocol, and print a line for each; of all, also UA over them."""
-    from sercli.training.run import fold_split, named_fold, read_sources, recipe_protocol, train_fold, train_one
+    from sercli.corpora.splits import LEAKS
+    from sercli.training.run import (
+        fold_split,
+        for_fold,
+        named_fold,
+        read_sources,
+        recipe_protocol,
+        train_fold,
+        train_one,
+    )
 
     if resume and overwrite:
         raise UsageError("--resume goes on, --overwrite starts anew; give one of them")
@@ -73,11 +82,14 @@ def run_recipe(
         return
     utterances = read_sources(recipe, data)
     published = recipe_protocol(recipe, utterances)
+    if published.leaks:
+        output.note(f"warning: {published.name}: {LEAKS}")
     tests = []
     for chosen in published.folds if fold is None else [named_fold(published, fold)]:
         place = folder / f"fold-{chosen.name}"
         sides = fold_split(recipe, utterances, published, chosen)
-        test = train_fold(recipe, sides, place, data, resume=resume, overwrite=overwrite, quiet=quiet)["test"]
+        of_fold = for_fold(recipe, chosen.name)
+        test = train_fold(of_fold, sides, place, data, resume=resume, overwrite=overwrite, quiet=quiet)["test"]
         name = f"{recipe.name} {published.name} fold {chosen.name}"
         output.result(f"{name}: UA {test['ua']:.2f}, WA {test['wa']:.2f}, {test['clips']} clips")
         tests.append(test)

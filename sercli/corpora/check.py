@@ -16,7 +16,7 @@ from pathlib import Path
 
 from sercli.corpora import CORPORA
 from sercli.corpora.corpus import audio_files
-from sercli.corpora.splits import Split, holdout, holdouts, named_holdout, protocol, protocols, split
+from sercli.corpora.splits import LEAKS, Split, holdout, holdouts, named_holdout, protocol, protocols, split
 from sercli.corpora.table import Stretch, Utterance
 from sercli.errors import CorpusError, LeakError, UsageError
 from sercli.labels import nearest, normalise, relabel
@@ -236,6 +236,8 @@ def _splits(utterances: Sequence[Utterance], name: str) -> tuple[list[tuple[str,
         chosen = relabel((u for u in utterances if u.corpus == wanted.corpus), wanted.label_set)
         if not chosen:
             raise UsageError(f"protocol {name} is of corpus {wanted.corpus}, and there is nothing of it here")
+        if wanted.leaks:
+            findings.append(Finding("warning", "leak", f"{name}: {LEAKS}"))
         rounds = [(f"fold {fold.name}", lambda fold=fold: split(chosen, fold, wanted.by)) for fold in wanted.folds]  # type: ignore[misc]
     for label, make in rounds:
         try:

@@ -1,11 +1,13 @@
 """Speaker-disjoint splits: published folds by name, held-out speakers, and the refusal of anything that leaks.
 
-A fold names whole speakers for test and development; everyone else trains. There is no random split over
-utterances here, and no way to make one: a speaker heard in training makes a test figure worthless.
+A fold names whole speakers for test and development; everyone else trains: a speaker heard in training makes a test
+figure worthless. The one random split over utterances, `iemocap-random80`, is there to be compared with published
+figures of that kind; its splits carry the mark `leaks`, which goes with them into every result.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -24,8 +26,16 @@ HOLDOUTS = Path(__file__).parent / "holdouts"
 CROSS_CORPUS = "cross-corpus"
 """The protocol that trains on one corpus and tests on the others; its folds follow from the corpora at hand."""
 
-PLURAL = {"speaker": "speakers", "session": "sessions", "corpus": "corpora"}
-"""Columns a protocol may part by."""
+FIFTH = "fifth"
+"""What a protocol parts by that deals the utterances out at random, whoever speaks."""
+SEED = "0"
+"""Of that deal."""
+LEAKS = (
+    "speakers stand on both sides: only to compare with published figures of this kind, it says nothing about others"
+)
+
+PLURAL = {"speaker": "speakers", "session": "sessions", "corpus": "corpora", FIFTH: "fifths"}
+"""What a protocol may part by: columns of the table, and random fifths."""
 
 Speaker = tuple[str, str]
 """(corpus, speaker): the same number in two corpora is two people."""
@@ -56,7 +66,12 @@ class Protocol:
     dev_rule: str = ""
     """How the development speakers were chosen."""
     by: str = "speaker"
-    """Column of the table that the folds name: speaker, session (an official partition) or corpus."""
+    """What the folds name: speaker, session (an official partition), corpus, or a random fifth of the utterances."""
+
+    @property
+    def leaks(self) -> bool:
+        """Whether speakers stand on both sides."""
+        return self.by == FIFTH
 
 
 @dataclass(frozen=True)
@@ -71,11 +86,13 @@ class Holdout:
 
 @dataclass(frozen=True)
 class Split:
-    """Utterances per side; no speaker on two sides."""
+    """Utterances per side; no speaker on two sides, unless it says so."""
 
     train: list[Utterance]
     dev: list[Utterance]
     test: list[Utterance]
+    leaks: bool = False
+    """of a protocol that parts by utterances: speakers may stand on two sides, utterances may not"""
 
 
 def protocols() -> list[str]:
@@ -137,7 +154,7 @@ def split(utterances: Iterable[Utterance], fold: Fold, by: str = "speaker") -> S
     Args:
         utterances: of one corpus, unless the fold names corpora
         fold: which names test, develop and train
-        by: column that the fold names: speaker, session or corpus
+        by: what the fold names: speaker, session, corpus or fifth
 
     Raises:
         CorpusError: an utterance without a speaker, a name of the fold without utterances, several corpora.
@@ -153,15 +170,16 @@ def split(utterances: Iterable[Utterance], fold: Fold, by: str = "speaker") -> S
             raise LeakError(f"fold {fold.name} has {', '.join(both)} in {one} and {other}; name each {by} once")
     side_of = {name: side for side, names in named.items() for name in names}
     sides: dict[str, list[Utterance]] = {"train": [], "dev": [], "test": []}
-    for utterance in utterances:
-        side = side_of.get(getattr(utterance, by), "" if fold.train else "train")
+    names = _fifths(utterances) if by == FIFTH else [str(getattr(utterance, by)) for utterance in utterances]
+    for utterance, name in zip(utterances, names, strict=True):
+        side = side_of.get(name, "" if fold.train else "train")
         if side:
             sides[side].append(utterance)
-    found = {getattr(utterance, by) for utterance in utterances}
+    found = set(names)
     if missing := sorted(set(side_of) - found):
         where = "complete the corpus" if by != "corpus" else "name their corpora too"
         raise CorpusError(f"fold {fold.name} names {PLURAL[by]} without utterances: {', '.join(missing)}; {where}")
-    parts = Split(**sides)
+    parts = Split(**sides, leaks=by == FIFTH)
     check_disjoint(parts)
     return parts
 
@@ -189,18 +207,31 @@ def holdout(utterances: Iterable[Utterance], dev_speakers: Mapping[str, Iterable
 
 
 def check_disjoint(split: Split) -> None:
-    """Refuse a split that leaks.
+    """Refuse a split that leaks, or leaks more than it says.
 
     Raises:
-        LeakError: a speaker stands on two sides; names them.
+        LeakError: a speaker stands on two sides; names them. An utterance does, where speakers may.
         CorpusError: an utterance has no speaker, so nobody can tell.
     """
+    if split.leaks:
+        stretches = [utterance.stretch for side in (split.train, split.dev, split.test) for utterance in side]
+        if len(set(stretches)) < len(stretches):
+            raise LeakError("an utterance stands on two sides, or twice on one; put each there once")
+        return
     sides = {side: _speakers(getattr(split, side)) for side in ("train", "dev", "test")}
     for one, other in (("train", "test"), ("train", "dev"), ("dev", "test")):
         shared = sorted(sides[one] & sides[other])
         if shared:
             names = ", ".join("/".join(filter(None, speaker)) for speaker in shared)
             raise LeakError(f"speakers on both the {one} and the {other} side: {names}; put each on one side only")
+
+
+def _fifths(utterances: Iterable[Utterance]) -> list[str]:
+    """Deal utterances out into five equal parts, `1` to `5`, at random but alike on every machine."""
+    names = [f"{SEED} {Path(utterance.path).stem} {utterance.start}" for utterance in utterances]
+    drawn = [hashlib.sha256(name.encode()).hexdigest() for name in names]
+    place = {digest: number for number, digest in enumerate(sorted(drawn))}
+    return [str(place[digest] % 5 + 1) for digest in drawn]
 
 
 def _speakers(utterances: Iterable[Utterance]) -> set[Speaker]:

@@ -13,6 +13,7 @@ from sercli.methods.ce import CrossEntropy
 from sercli.methods.dist import Dist
 from sercli.methods.distilhubert import DistilHubert
 from sercli.methods.dkd import DecoupledDistillation
+from sercli.methods.dkdfmh import AttentionSetDistillation
 from sercli.methods.fitnets import FitNets
 from sercli.methods.kd import KnowledgeDistillation
 from sercli.methods.kd_std import StandardisedDistillation
@@ -36,6 +37,7 @@ METHODS: dict[str, type[Method]] = {
         DistilHubert,
         PooledRegression,
         SelfDistillation,
+        AttentionSetDistillation,
     )
 }
 """Recipe name to class."""

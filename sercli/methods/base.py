@@ -24,6 +24,8 @@ class StudentShapes:
     embedding: int
     stages: Mapping[str, int]
     """stage name to width, shallow to deep; the deepest is `frames`"""
+    exits: int = 0
+    """vectors of logits, the deepest of which is `logits`; 0 = that one alone, without `exits`"""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ class TeacherShapes:
     """of the time-pooled states over the training clips, shape (layers, width)"""
     std: Tensor | None = None
     """their standard deviation, shape (layers, width)"""
+    exits: int = 0
+    """vectors of logits, as of a student"""
 
 
 class Method(nn.Module):
@@ -54,7 +58,7 @@ class Method(nn.Module):
 
     name: ClassVar[str]
     """in recipes"""
-    needs: ClassVar[frozenset[str]] = frozenset()
+    needs: frozenset[str] = frozenset()
     """what it asks of the teacher: `logits`, `pooled`, `frames`"""
     smallest_batch: ClassVar[int] = 1
     """clips that it must compare in one step; `check_batch` refuses smaller batches, and what is left over at the end
@@ -77,13 +81,14 @@ class Method(nn.Module):
         """Compute the method's loss terms, in float32 or better whatever comes in, without gradient to the batch.
 
         Args:
-            outputs: what the student returned: `logits` (batch, classes), `embedding` (batch, d) and `stages`,
-                stage name to (features (batch, frames, width), zero in the padding, and frames per clip (batch,))
+            outputs: what the student returned: `logits` (batch, classes), `embedding` (batch, d), `stages`, stage
+                name to (features (batch, frames, width), zero in the padding, and frames per clip (batch,)), and
+                `exits` (batch, exits, classes) where it has several classifiers
             batch: `targets` (batch, classes) that sum to 1, or to 0 without a label, `known` bool (batch, classes),
                 `weights` (batch,), `epoch`, a scalar that counts parts of epochs too, and what the method needs of the
-                teacher:
-                `teacher_logits` (batch, classes), `teacher_pooled` (batch, layers, width), `teacher_frames`
-                (batch, frames, layers, width) with `teacher_counts` (batch,)
+                teacher: `teacher_logits` (batch, classes), `teacher_exits` (batch, exits, classes) of one that has
+                several classifiers, `teacher_pooled` (batch, layers, width), `teacher_frames` (batch, frames, layers,
+                width) with `teacher_counts` (batch,)
 
         Returns:
             term name to a scalar; the run minimises their sum

@@ -47,21 +47,54 @@ def divergence(teacher: Tensor, student: Tensor, known: Tensor) -> Tensor:
     return (expected.exp() * (expected - found)).sum(dim=-1)  # both are 0 where unknown
 
 
+def decoupled(teacher: Tensor, student: Tensor, targets: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+    """Take KL(teacher || student) apart: target class or not, and which of the others if not (Zhao et al. 2022).
+
+        TCKD = KL(b_teacher || b_student), b = (p_t, 1 - p_t), p = softmax of the logits, t the target
+        NCKD = KL(q_teacher || q_student), q = softmax of the logits over the classes other than t
+
+    so that KL(p_teacher || p_student) = TCKD + (1 - p_t of the teacher) NCKD. The target is left out of q exactly.
+
+    Args:
+        teacher: logits, divided by the temperature, shape (..., classes)
+        student: the same shape
+        targets: probabilities; of several classes (mixup) the terms of each are averaged by its share; as known
+        known: bool, broadcastable to the logits
+
+    Returns:
+        TCKD and NCKD in nats, each of shape (...)
+    """
+    # Row t of a clip's (classes, classes) mask: the classes that are left when t is the target.
+    others = known[..., None, :] & ~torch.eye(known.shape[-1], dtype=torch.bool, device=known.device)
+    binary = [torch.stack(_target_or_not(logits, known, others)) for logits in (teacher, student)]
+    tckd = (binary[0].exp() * (binary[0] - binary[1])).sum(dim=0)
+    nckd = divergence(teacher[..., None, :], student[..., None, :], others)
+    return (targets * tckd).sum(dim=-1), (targets * nckd).sum(dim=-1)
+
+
+def _target_or_not(logits: Tensor, known: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
+    """Log-probability of each class, and of all others together, each of shape (..., classes)."""
+    lowest = torch.finfo(logits.dtype).min
+    everything = torch.where(known, logits, lowest).logsumexp(dim=-1, keepdim=True)
+    rest = torch.where(others, logits[..., None, :], lowest).logsumexp(dim=-1)
+    return known_log_softmax(logits, known), rest - everything
+
+
 def cross_entropy(logits: Tensor, targets: Tensor, known: Tensor, label_smoothing: float = 0.0) -> Tensor:
     """Cross-entropy over the known classes.
 
     Args:
-        logits: shape (batch, classes)
-        targets: probabilities, or zeros of a clip without a label, which counts nothing; shape (batch, classes)
-        known: bool, shape (batch, classes)
+        logits: shape (..., classes)
+        targets: probabilities, or zeros of a clip without a label, which counts nothing; broadcastable to it
+        known: bool, of the shape of the targets
         label_smoothing: share of the target that is spread evenly over the known classes
 
     Returns:
-        in nats, shape (batch,)
+        in nats, shape (...)
     """
-    even = known / known.sum(dim=1, keepdim=True)
-    targets = (1.0 - label_smoothing) * targets + label_smoothing * even * targets.sum(dim=1, keepdim=True)
-    return -(targets * known_log_softmax(logits, known)).sum(dim=1)
+    even = known / known.sum(dim=-1, keepdim=True)
+    targets = (1.0 - label_smoothing) * targets + label_smoothing * even * targets.sum(dim=-1, keepdim=True)
+    return -(targets * known_log_softmax(logits, known)).sum(dim=-1)
 
 
 def unit_length(vectors: Tensor, dim: int = -1) -> Tensor:

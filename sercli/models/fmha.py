@@ -1,15 +1,26 @@
 """`cnn-fmha`: a deep convolutional network with fused multi-head attention at several depths.
 
 After head fusion (Xu, Zhang and Zhang 2020, "Improve Accuracy of Speech Emotion Recognition with Attention Head
-Fusion"): a trunk of 3x3 convolutions behind two parallel first ones, one long in time and one long in frequency. A head
-has queries, keys and values at every point of a feature map and gives softmax(query x key) x value, all elementwise,
-the softmax over its channels; the heads are fused by ReLU and the mean over heads, bands and frames.
+Fusion"; code lessonxmk/head_fusion): a trunk of 3x3 convolutions behind two parallel first ones, one long in time and
+one long in frequency. A head has queries, keys and values at every point of a feature map and gives
+softmax(query x key) x value, all elementwise, the softmax over its channels; the heads are fused by ReLU and the mean
+over heads, bands and frames.
 
-Each of the last `sets` blocks carries an attention set of its own with its own classes. `body` gives their logits as
-`exits`, shape (batch, sets, classes), shallow to deep; `logits` and `embedding` are the deepest set's. They are there
-for multi-scale decoupled distillation: a method `dkdfmh` will hold every set's logits against a teacher's, or the
-shallower ones against the deepest. A method that reads `logits` alone leaves the heads of the shallower sets as they
-were, and no exported graph contains them.
+Each of the last `sets` blocks carries an attention set of its own with its own classes: the several scales of DKDFMH
+(Zhao, Wang, Wang and Schuller 2023, arXiv 2303.05134), whose layers and sizes are not published. `body` gives their
+logits as `exits`, shape (batch, sets, classes), shallow to deep; `logits` and `embedding` are the deepest set's. `ce`
+trains the others where its key `exits` says so, `dkdfmh` holds every set against a teacher's, or the shallower ones
+against the deepest. A method that reads `logits` alone leaves the heads of the shallower sets as they were, and no
+exported graph contains them.
+
+Without a named size it has the 4 heads of 64 channels of head fusion and its trunk of 32, 48, 64 and 80 channels; with
+`sets: 1` its 156 k parameters, and with `heads: 8` and `embedding: 256` its 592 k. Where it departs from that code:
+
+- Input is the log-mel front end of all students (`mels: 40` and `window_ms: 40` are as there; the upper edge of 4 kHz
+  is not a size), and whole clips under a mask in the place of 2-s segments whose logits are averaged.
+- The first convolutions see 3 x `long` and have stride 2 in place of 10x2 and 2x8 without, and pooling is 3x3 in place
+  of 2x2: odd kernels keep frames where they are, and half as many make training several times faster on a CPU.
+- A batch norm and dropout stand between the mean and the classes, as in the other students.
 """
 
 from __future__ import annotations
@@ -26,8 +37,10 @@ from sercli.models.student import Stage, StudentArguments, StudentNetwork, deman
 
 @dataclass(frozen=True)
 class FmhaArguments(StudentArguments):
-    """Sizes of a `cnn-fmha` student, `embedding` being the width of a head; stored in its bundle's config."""
+    """Sizes of a `cnn-fmha` student; stored in its bundle's config."""
 
+    embedding: int = 64
+    """channels of a head, which is also the width of the utterance embedding"""
     stem: int = 16
     """channels of the first convolutions, half of them each; they halve bands and frames"""
     long: int = 9
@@ -62,7 +75,8 @@ class FusedAttention(nn.Module):
     def __init__(self, channels: int, heads: int, width: int, classes: int, dropout: float) -> None:
         super().__init__()
         self.heads = heads
-        self.project = nn.Conv2d(channels, 3 * heads * width, 1)
+        # Three convolutions, not one of three times the width: its gradient would have to be put together first.
+        self.query, self.key, self.value = (nn.Conv2d(channels, heads * width, 1) for _ in range(3))
         self.norm = nn.BatchNorm1d(width)
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(width, classes)
@@ -73,9 +87,13 @@ class FusedAttention(nn.Module):
         Returns:
             logits (batch, classes), embedding (batch, width), fused frames (batch, width, frames), zero in the padding
         """
-        split = self.project(features).permute(0, 2, 3, 1).unflatten(3, (3, self.heads, -1)).float()
-        query, key, value = split.unbind(3)  # (batch, bands, frames, heads, width)
-        fused = torch.relu(torch.softmax(query * key, dim=4) * value).mean(dim=(1, 3)).transpose(1, 2) * mask
+        query, key, value = (
+            convolution(features).permute(0, 2, 3, 1).unflatten(3, (self.heads, -1)).float()
+            for convolution in (self.query, self.key, self.value)
+        )  # (batch, bands, frames, heads, width)
+        # A softmax is not negative, so the ReLU of its product with the values is its product with their ReLU.
+        points = torch.softmax(query * key, dim=4) * torch.relu(value)
+        fused = points.sum(dim=(1, 3)).transpose(1, 2) * (mask / (self.heads * features.shape[2]))
         embedding = self.norm(fused.sum(dim=2) / mask.sum(dim=2))
         return self.classifier(self.dropout(embedding)), embedding, fused
 
@@ -119,6 +137,11 @@ class CnnFmha(StudentNetwork):
             FusedAttention(channels, arguments.heads, arguments.embedding, classes, arguments.dropout)
             for channels in widths[-arguments.sets :]
         )
+
+    @property
+    def exits(self) -> int:
+        """Attention sets, each with logits of its own."""
+        return self.arguments.sets
 
     @property
     def stages(self) -> dict[str, int]:

@@ -81,6 +81,11 @@ class StudentNetwork(nn.Module, ABC):
     def stages(self) -> dict[str, int]:
         """Width of the frame-level features at each depth, for distillation; `frames` is the deepest."""
 
+    @property
+    def exits(self) -> int:
+        """How many vectors of logits `body` gives as `exits`, shallow to deep; 0 where `logits` are the only ones."""
+        return 0
+
     @abstractmethod
     def body(self, log_mel: Tensor, counts: Tensor, stages: dict[str, Stage] | None = None) -> dict[str, Tensor]:
         """Everything after the front end.

@@ -1,5 +1,7 @@
 """Distillation of one run: the teacher hears every clip once, its probes answer, the stages follow each other.
 
+A teacher of the run's own is trained before them instead; see own_teacher.
+
 recipe.before[0] -> recipe.before[1] -> ... -> the recipe itself, each with the student's weights of the one before
 folder/stage-NAME                              folder
 
@@ -10,27 +12,25 @@ once, beside the folds, by whichever process comes first; the others wait for it
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from filelock import FileLock
 
 from sercli.corpora.splits import Split
 from sercli.corpora.table import Utterance
 from sercli.errors import RecipeError
-from sercli.evaluation.history import draw_history
 from sercli.evaluation.metrics import unweighted_accuracy
 from sercli.labels import LABEL_SETS
 from sercli.methods import build_methods
 from sercli.methods.base import TeacherShapes
 from sercli.training.lessons import Lessons
+from sercli.training.own_teacher import OwnTeacher
 from sercli.training.recipe import Recipe, StagePart
-from sercli.training.recipe_file import is_recipe_of
 from sercli.training.run_folder import CHECKPOINT, write_json
+from sercli.training.stage import draw, train_stage
 from sercli.training.start import Start, start_with
 from sercli.training.teacher import Floats, Heard, describe, hear, probe_logits
 from sercli.training.trainer import Teaching, Trained, train
@@ -80,54 +80,41 @@ def distil(
     heard_only = [[u for u in part if (u.corpus, u.speaker) not in held_out] for part in speech]
     labelled = {u.stretch for u in fitted}
     beside = [u for u in beside if (u.corpus, u.speaker) not in held_out and u.stretch not in labelled]
-    teacher = _Teacher(recipe, split, [u for part in (*heard_only, beside) for u in part], quiet)
     options: dict[str, Any] = {"resume": resume, "overwrite": overwrite, "quiet": quiet}
+    teacher: OwnTeacher | _Teacher
+    every = [u for part in (*heard_only, beside) for u in part]
+    if recipe.teacher.own:
+        teacher = OwnTeacher(recipe, recipe.teacher.own, split, folder, every, start, **options)
+    else:
+        teacher = _Teacher(recipe, split, every, quiet)
     for stage, extra in zip(recipe.before, heard_only or [[] for _ in recipe.before], strict=True):
         own = fitted if stage.own else []
         place = (folder if stage.own else shared or folder) / f"stage-{stage.name}"
         if not stage.own:
-            _check_foreign(stage, extra, split)
-        _train_stage(
-            _recipe_of(stage, recipe), [*own, *extra], place, stage.own, teach=teacher.teach, start=start, **options
+            _check_foreign(stage, extra, split, recipe)
+        material = Split([*own, *extra], [], [])
+        train_stage(
+            _recipe_of(stage, recipe), material, place, not stage.own, teach=teacher.teach, start=start, **options
         )
         heard = start.heard if start else frozenset()  # it still knows whom it knew before
         start = start_with(place / CHECKPOINT, LABEL_SETS[recipe.corpus.labels], heard)
     trained = train(recipe, split, folder, teach=teacher.teach, beside=beside, start=start, **options)
     teacher.report(folder)
-    _draw(folder, recipe.name)
+    draw(folder, recipe.name)
     return trained
 
 
-def _train_stage(recipe: Recipe, material: list[Utterance], place: Path, own: bool, **options: Any) -> None:
-    """Train one stage, or take what is finished: of this run when resuming, of another fold where it is shared."""
-    if own:
-        if not (options["resume"] and (place / CHECKPOINT).exists()):
-            train(recipe, Split(material, [], []), place, **options)
-            _draw(place, recipe.name)
-        return
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(place.with_suffix(".lock")):
-        begun = (place / "recipe.yaml").exists() and is_recipe_of(place / "recipe.yaml", recipe)
-        if begun and (place / CHECKPOINT).exists():
-            return
-        # What another fold began and did not finish is gone on with, whatever this one was asked.
-        train(recipe, Split(material, [], []), place, **{**options, "resume": begun or options["resume"]})
-        _draw(place, recipe.name)
-
-
-def _check_foreign(stage: StagePart, speech: Sequence[Utterance], split: Split) -> None:
+def _check_foreign(stage: StagePart, speech: Sequence[Utterance], split: Split, recipe: Recipe) -> None:
     """Refuse a shared stage that depends on the split.
 
     Raises:
-        RecipeError: it hears nothing, or a corpus of the run, or asks for the logits of the fold's probes
+        RecipeError: it hears nothing, or a corpus of the run, or asks for logits that are of one fold alone
     """
+    fitted = recipe.teacher.own or recipe.teacher.encoders
+    if fitted and any("logits" in method.needs for _, method in build_methods(stage.method)):
+        raise RecipeError(f"before.{stage.name}: the teacher's logits are of one fold alone; leave out own: false")
     if not speech:
         raise RecipeError(f"before.{stage.name}: hears nothing; name corpora in speech, or leave out own: false")
-    if told := [name for name, method in build_methods(stage.method) if "logits" in method.needs]:
-        raise RecipeError(
-            f"before.{stage.name}.method.{told[0]}: learns from probes that know this fold's speakers, but the stage "
-            "serves every fold; take the method out, or leave out own: false"
-        )
     corpora = {u.corpus for u in [*split.train, *split.dev, *split.test]}
     if both := sorted(corpora & {u.corpus for u in speech}):
         raise RecipeError(
@@ -135,17 +122,15 @@ def _check_foreign(stage: StagePart, speech: Sequence[Utterance], split: Split) 
         )
 
 
-def _draw(folder: Path, name: str) -> None:
-    draw_history(json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["history"], folder, name)
-
-
 def _recipe_of(stage: StagePart, recipe: Recipe) -> Recipe:
     """The recipe of one stage: nobody selects in it, its last epoch is what goes on."""
-    fixed = dataclasses.replace(recipe.split, train_on_dev=True)
+    # A stage that folds share learns nothing from a teacher of one fold, so it does not name it either.
+    teacher = recipe.teacher if stage.own else dataclasses.replace(recipe.teacher, own=None)
     return dataclasses.replace(
         recipe,
         name=f"{recipe.name}-{stage.name}",
-        split=fixed,
+        split=dataclasses.replace(recipe.split, train_on_dev=True),
+        teacher=teacher,
         before=(),
         speech=(),
         method=stage.method,

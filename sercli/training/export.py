@@ -18,6 +18,7 @@ import torch
 
 from sercli import __version__
 from sercli.audio import SAMPLE_RATE
+from sercli.corpora.splits import LEAKS
 from sercli.corpora.table import Utterance
 from sercli.errors import BundleError, CorpusError, OutputError, UsageError
 from sercli.evaluation.metrics import unweighted_accuracy
@@ -183,6 +184,8 @@ def _results(path: Path) -> dict[str, Any]:
     """Read the metrics.json that `sercli eval --recipe ... --report` writes."""
     try:
         values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if values.get("seen", {}).get("status") == "leaks":
+            raise UsageError(f"{path}: of {values['data']['protocol']}, where {LEAKS}; no card may show it")
         if values["model"]["kind"] == "recipe" and ("over_folds" in values or "over_pairs" in values):
             return {key: values[key] for key in REPORTED if key in values}
     except (OSError, ValueError, KeyError, TypeError) as problem:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,10 @@ class Learner(Trainee[StudentNetwork]):
         augment: the recipe's augment section
         average: decay of the running mean of the weights; 0 keeps none
         bf16: run the student in bfloat16 while training
+        teacher: a trained network with the same front end, which hears what the student hears: the same cut, noise,
+            masks and mixed clips. A network's answers to the clips it was trained on as they are would be nearly
+            one-hot, and would not be true of what the student is given (Beyer et al. 2022, arXiv 2106.05237); the
+            price is one more forward pass a step
     """
 
     def __init__(
@@ -34,6 +38,7 @@ class Learner(Trainee[StudentNetwork]):
         augment: AugmentPart,
         average: float = 0.0,
         bf16: bool = False,
+        teacher: StudentNetwork | None = None,
     ) -> None:
         # Channels last: the same numbers, and convolutions of these shapes train much faster on a CPU.
         super().__init__(student.to(memory_format=torch.channels_last), average)  # type: ignore[call-overload]
@@ -41,6 +46,16 @@ class Learner(Trainee[StudentNetwork]):
         self.bf16 = bf16
         self.methods = nn.ModuleDict(dict(methods))
         self.augmentation = Augmentation(augment)
+        self.teacher = teacher
+        if teacher is not None:
+            teacher.to(memory_format=torch.channels_last).requires_grad_(False).eval()  # type: ignore[call-overload]
+
+    def train(self, mode: bool = True) -> Self:
+        """Change to training, all but the teacher."""
+        super().train(mode)
+        if self.teacher is not None:
+            self.teacher.eval()
+        return self
 
     def forward(
         self,
@@ -83,6 +98,7 @@ class Learner(Trainee[StudentNetwork]):
             given = {name: share * x + (1.0 - share) * x[order] for name, x in teacher.items() if x is not None}
             if teacher_frames is not None and teacher_counts is not None:  # mixup is refused where frames are needed
                 given |= {"teacher_frames": teacher_frames, "teacher_counts": teacher_counts}
+            given |= self._taught(log_mel, counts)
             known = known | known[order]
             stages: dict[str, Stage] = {}
             with torch.autocast(waveform.device.type, dtype=torch.bfloat16, enabled=self.bf16):
@@ -97,6 +113,15 @@ class Learner(Trainee[StudentNetwork]):
         for method in self.methods.values():
             terms.update(cast(Method, method).losses({**outputs, "stages": stages}, batch))
         return {"loss": self.total(terms), "logits": outputs["logits"]}
+
+    @torch.no_grad()
+    def _taught(self, log_mel: Tensor, counts: Tensor) -> dict[str, Tensor]:
+        """What the teacher says of the frames that the student is given, under the names that methods expect."""
+        if self.teacher is None:
+            return {}
+        with torch.autocast(log_mel.device.type, dtype=torch.bfloat16, enabled=self.bf16):
+            said = self.teacher.body(log_mel, counts)
+        return {f"teacher_{name}": said[name].float() for name in ("logits", "exits") if name in said}
 
 
 def _in_plain_layout(learner: nn.Module, state: dict[str, Tensor], prefix: str, metadata: dict[str, Any]) -> None:

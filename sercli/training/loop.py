@@ -25,7 +25,7 @@ from transformers import (
 from sercli.corpora.table import Utterance
 from sercli.evaluation.metrics import unweighted_accuracy, weighted_accuracy
 from sercli.training.data import BalancedLengthSampler, class_weights
-from sercli.training.recipe import OptimPart
+from sercli.training.recipe_student import OptimPart
 from sercli.training.trainee import Trainee
 
 Items = Dataset[dict[str, Any]]

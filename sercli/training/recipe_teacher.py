@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
+from sercli.errors import RecipeError
 from sercli.fields import demand
+from sercli.training.recipe_student import OptimPart, StudentPart
 
 POOLINGS = ("mean", "statistics")
 
@@ -32,7 +36,8 @@ class BundlePart:
     """A student, or a teacher that `sercli train` made, that teaches."""
 
     name: str = ""
-    """name of a bundled student, or a bundle or run folder; it must not have heard a speaker the run holds out"""
+    """name of a bundled student, or a bundle or run folder; it must not have heard a speaker the run holds out;
+    `{fold}` in it is the number of the fold, for teachers that were cross-validated (runs/teacher/fold-{fold})"""
     weight: float = 1.0
     """of its logits in the average over teachers"""
 
@@ -42,13 +47,39 @@ class BundlePart:
 
 
 @dataclass(frozen=True)
+class OwnPart:
+    """A teacher of the student's kind, trained before it with labels alone, on the run's training speakers alone.
+
+    Its augmentation and front end are the student's. Nobody selects in it: its last epoch is what teaches.
+    """
+
+    student: StudentPart = field(default_factory=StudentPart)
+    """its network: architecture, size and arguments"""
+    method: Mapping[str, Any] = field(default_factory=lambda: {"ce": {}})
+    """as the recipe's own"""
+    optim: OptimPart = field(default_factory=OptimPart)
+    """its own schedule"""
+    folder: str = ""
+    """where its run stands; a finished one of the same recipe there is taken as it is, so that several students can
+    learn from one; `{fold}` in it is the number of the fold; empty = `teacher` in the run's own folder"""
+
+    def __post_init__(self) -> None:
+        demand(not self.student.start, "teacher.own.student.start", "empty", self.student.start)
+
+
+@dataclass(frozen=True)
 class TeacherPart:
-    """Who teaches: probes on frozen encoders, fitted on the training speakers of the run, and students."""
+    """Who teaches: probes on frozen encoders, fitted on the training speakers of the run, and students.
+
+    Or a network of the run's own, which then teaches alone.
+    """
 
     encoders: tuple[EncoderPart, ...] = ()
     """one or several; their logits are averaged, methods that need states get the first one's"""
     students: tuple[BundlePart, ...] = ()
     """other students, with or without encoders; they give logits only"""
+    own: OwnPart | None = None
+    """instead: a network that is trained in the same run"""
     pooling: str = "mean"
     """of states over time: mean, or statistics (mean and standard deviation)"""
     strength: float = 0.01
@@ -60,11 +91,14 @@ class TeacherPart:
         demand(self.pooling in POOLINGS, "teacher.pooling", f"one of {', '.join(POOLINGS)}", self.pooling)
         demand(self.strength > 0, "teacher.strength", "above 0", self.strength)
         demand(self.groups >= 2, "teacher.groups", "at least 2", self.groups)
+        if self.own and (self.encoders or self.students):
+            other = "encoders" if self.encoders else "students"
+            raise RecipeError(f"teacher.own: teaches alone; leave out teacher.own or teacher.{other}")
 
     @property
     def named(self) -> bool:
         """Whether anybody teaches."""
-        return bool(self.encoders or self.students)
+        return bool(self.encoders or self.students or self.own)
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,9 @@ from sercli.training.recipe_file import is_recipe_of
 if TYPE_CHECKING:
     from sercli.training.trainer import Trained
 
+FOLD = "{fold}"
+"""In the name of a model of a recipe: the fold's own name."""
+
 
 def read_sources(recipe: Recipe, data: Path | None) -> list[Utterance]:
     """Read the recipe's corpora in its label set; what has no place in it is left out.
@@ -103,6 +106,8 @@ def recipe_protocol(recipe: Recipe, utterances: list[Utterance]) -> Protocol:
     published = protocol(name)
     if published.label_set != recipe.corpus.labels:
         raise RecipeError(f"corpus.labels: {name} is measured on {published.label_set}, not {recipe.corpus.labels}")
+    if published.leaks and not recipe.split.train_on_dev:
+        raise RecipeError(f"split.train_on_dev: must be true, since {name} has nobody for development")
     return published
 
 
@@ -135,8 +140,10 @@ def train_one(recipe: Recipe, folder: Path, data: Path | None, **options: Any) -
     """Train on everything but the development speakers; returns the figures on them.
 
     Raises:
-        RecipeError: split.train_on_dev, which would leave nobody to calibrate with
+        RecipeError: split.train_on_dev, which would leave nobody to calibrate with, or a model named after a fold
     """
+    if for_fold(recipe, "") != recipe:
+        raise RecipeError(f"split.protocol: names no protocol, and {FOLD} stands in the name of a model; name one")
     if recipe.split.train_on_dev:
         raise RecipeError("split.train_on_dev: only for a protocol's folds; a student needs development speakers")
     dev = _fit(recipe, release_split(recipe, read_sources(recipe, data)), folder, data, **options).dev
@@ -154,7 +161,7 @@ def _fit(
     """
     speeds = recipe.augment.copies
     dev = with_copies(parts.dev, speeds) if recipe.split.train_on_dev else parts.dev
-    parts = Split(with_copies(parts.train, speeds), dev, parts.test)
+    parts = dataclasses.replace(parts, train=with_copies(parts.train, speeds), dev=dev)
     if recipe.encoder.name:
         from sercli.training.teacher_run import train_teacher
 
@@ -196,6 +203,22 @@ def train_fold(
         _fit(recipe, parts, folder, data, folder.parent, resume=resume, **options)
     metrics: dict[str, Any] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     return metrics
+
+
+def for_fold(recipe: Recipe, fold: str) -> Recipe:
+    """Fill the fold's name into the names of models that were trained fold by fold, where they say `{fold}`."""
+
+    def filled(name: str) -> str:
+        return name.replace(FOLD, fold)
+
+    teacher = recipe.teacher
+    taught_by = tuple(dataclasses.replace(one, name=filled(one.name)) for one in teacher.students)
+    own = dataclasses.replace(teacher.own, folder=filled(teacher.own.folder)) if teacher.own else None
+    return dataclasses.replace(
+        recipe,
+        teacher=dataclasses.replace(teacher, students=taught_by, own=own),
+        student=dataclasses.replace(recipe.student, start=filled(recipe.student.start)),
+    )
 
 
 def named_fold(published: Protocol, name: str) -> Fold:

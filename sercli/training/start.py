@@ -10,7 +10,7 @@ from pathlib import Path
 from sercli.corpora.splits import Speaker
 from sercli.corpora.table import Utterance
 from sercli.errors import LeakError, RecipeError
-from sercli.evaluation.model import CHECKPOINT, open_model
+from sercli.evaluation.model import CHECKPOINT, Heard, open_model
 from sercli.models import students, teacher
 from sercli.models.student import StudentArguments
 from sercli.runtime.bundle import CONFIG_FILE
@@ -44,15 +44,31 @@ def starting_student(name: str, labels: Sequence[str], held_out: Iterable[Uttera
         ModelNotFoundError, BundleError: there is none, or it is incomplete
     """
     model = open_model(name)
-    if model.heard is None:
-        raise LeakError(f"student.start: {name} does not say whom it was trained on; take one that does")
-    if known := next((utterance for utterance in held_out if utterance in model.heard), None):
-        speaker = f"{known.corpus}/{known.speaker}"
-        raise LeakError(f"student.start: {name} has heard {speaker}, whom this run holds out; take another")
+    heard = unheard("student.start", name, model.heard, held_out)
     if model.student.config.architecture == teacher.ARCHITECTURE:
         raise RecipeError(f"student.start: {name} is a teacher; name it in teacher.students, or start with a student")
     config = model.folder / (CONFIG_FILE if model.kind == "bundle" else CHECKPOINT)
-    return start_with(config, labels, model.heard.train | model.heard.dev)
+    return start_with(config, labels, heard.train | heard.dev)
+
+
+def unheard(key: str, name: str, heard: Heard | None, held_out: Iterable[Utterance]) -> Heard:
+    """Refuse a model that knows somebody whom a run holds out, or hides whom it knows.
+
+    Args:
+        key: of the recipe, which names the model
+        name: of the model
+        heard: whom it knows
+        held_out: utterances of those it must not
+
+    Raises:
+        LeakError: it does
+    """
+    if heard is None:
+        raise LeakError(f"{key}: {name} does not say whom it was trained on; take one that does")
+    if known := next((utterance for utterance in held_out if utterance in heard), None):
+        speaker = f"{known.corpus}/{known.speaker}"
+        raise LeakError(f"{key}: {name} has heard {speaker}, whom this run holds out; take another")
+    return heard
 
 
 def start_with(config: Path, labels: Sequence[str], heard: frozenset[Speaker] = frozenset()) -> Start:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,13 +16,14 @@ from torch import Tensor
 
 from sercli.corpora.speech import read_utterance
 from sercli.corpora.table import Utterance
-from sercli.errors import LeakError, RecipeError
+from sercli.errors import RecipeError
 from sercli.evaluation.model import open_model
 from sercli.models.heads import TeacherHead
 from sercli.models.teacher import ARCHITECTURE, Teacher
 from sercli.training.lessons import collate_lessons
 from sercli.training.recipe_teacher import EncoderPart
 from sercli.training.run_folder import CHECKPOINT, WEIGHTS
+from sercli.training.start import unheard
 from sercli.training.teacher_cache import CacheKey, TeacherCache
 from sercli.training.teacher_fill import fill
 from sercli.training.teacher_learner import answer, given
@@ -54,12 +56,7 @@ def student_logits(
     model = open_model(name)
     if lacking := [label for label in labels if label not in model.student.labels]:
         raise RecipeError(f"teacher.students: {name} has no label {', '.join(lacking)}; both need the same label set")
-    if model.heard is None:
-        raise LeakError(f"teacher.students: {name} does not say whom it was trained on; take one that does")
-    for utterance, held in zip(utterances, held_out, strict=True):
-        if held and utterance in model.heard:
-            speaker = f"{utterance.corpus}/{utterance.speaker}"
-            raise LeakError(f"teacher.students: {name} has heard {speaker}, whom this run holds out; take another")
+    unheard("teacher.students", name, model.heard, itertools.compress(utterances, held_out))
     if is_teacher(model.folder):
         return np.maximum(teacher_scores(model.folder, utterances, labels), np.log(LEAST_SHARE, dtype=np.float32))
     decision = model.student.decision(tuple(labels), threshold=0.0)

@@ -21,7 +21,7 @@ from sercli.errors import BundleError, RecipeError
 from sercli.fields import from_dict
 from sercli.labels import LABEL_SETS
 from sercli.methods import build_methods
-from sercli.methods.base import Method
+from sercli.methods.base import Method, StudentShapes
 from sercli.methods.ce import CrossEntropy
 from sercli.models import students
 from sercli.models.encoder import Encoder, EncoderSource, load_encoder
@@ -179,9 +179,10 @@ def _methods(recipe: Recipe) -> list[tuple[str, Method]]:
     """Build the recipe's method, and refuse what a teacher cannot be trained with."""
     check_outputs(recipe.outputs)
     methods = build_methods(recipe.method)
-    for name, _ in methods:
+    for name, method in methods:
         if name != CrossEntropy.name:
             raise RecipeError(f"method.{name}: a teacher learns from labels alone; leave {CrossEntropy.name} only")
+        method.connect(StudentShapes(0, 0, {}), None)
     if recipe.encoder.trained_layers == 0:
         for key in OF_WAVEFORMS:
             if getattr(recipe.augment, key) > 0:

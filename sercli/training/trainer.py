@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +17,14 @@ from sercli.labels import LABEL_SETS
 from sercli.methods import build_methods, check_batch
 from sercli.methods.base import Method, StudentShapes, TeacherShapes
 from sercli.models import students
-from sercli.models.student import StudentNetwork
+from sercli.models.student import StudentArguments, StudentNetwork
 from sercli.training.data import Clips, collate
 from sercli.training.learner import Learner
 from sercli.training.lessons import Lessons
 from sercli.training.loop import Feed, Items, balanced, make_trainer
 from sercli.training.outcome import conclude
 from sercli.training.recipe import Recipe
+from sercli.training.recipe_student import StudentPart
 from sercli.training.run_folder import WEIGHTS, prepare
 from sercli.training.start import Start
 from sercli.training.store import open_store
@@ -43,11 +45,13 @@ class Trained:
 class Teaching:
     """A teacher's part in a run."""
 
-    lessons: Lessons
-    """what it says about each training utterance, in their order"""
+    lessons: Lessons | None
+    """what it says about each training utterance, in their order; None for a network, which hears for itself"""
     shapes: TeacherShapes
     also_heard: Sequence[Utterance] = ()
     """unlabelled speech of earlier stages, whose speakers the student knows too"""
+    network: StudentNetwork | None = None
+    """a teacher that hears what the student hears"""
 
 
 def train(
@@ -86,11 +90,8 @@ def train(
     """
     split = training_sides(recipe, split)
     labels = LABEL_SETS[recipe.corpus.labels]
-    wanted = recipe.student
-    architecture = start.architecture if start else wanted.architecture
-    arguments = (
-        start.arguments if start else students.arguments_from(wanted.arguments, wanted.size, wanted.architecture)
-    )
+    architecture = start.architecture if start else recipe.student.architecture
+    arguments = student_arguments(recipe.student, start)
     last = prepare(folder, recipe, resume, overwrite)
     material = [*split.train, *beside]
     teaching = teach(material) if teach else None
@@ -98,8 +99,9 @@ def train(
     student = students.build(arguments, len(labels))
     if start is not None:
         students.load_weights(student, start.weights, but_classifier=start.other_labels)
-    methods = _methods(recipe, student, teaching, len(material))
-    learner = Learner(student, methods, recipe.augment, recipe.optim.average, recipe.optim.bf16)
+    methods = fitted_methods(recipe, student, teaching.shapes if teaching else None, len(material))
+    network = teaching.network if teaching else None
+    learner = Learner(student, methods, recipe.augment, recipe.optim.average, recipe.optim.bf16, network)
 
     def items(utterances: list[Utterance]) -> Items:
         return Clips(utterances, open_store(utterances), labels)
@@ -134,19 +136,28 @@ def training_sides(recipe: Recipe, split: Split) -> Split:
         side = "training" if not split.train else "development"
         raise CorpusError(f"no {side} utterances left of {recipe.corpus.labels} labels; check corpus and split")
     if recipe.split.train_on_dev:
-        return Split(train=[*split.train, *split.dev], dev=[], test=split.test)
+        return dataclasses.replace(split, train=[*split.train, *split.dev], dev=[])
     return split
 
 
-def _methods(
-    recipe: Recipe, student: StudentNetwork, teaching: Teaching | None, clips: int
+def student_arguments(part: StudentPart, start: Start | None = None) -> StudentArguments:
+    """Sizes of a recipe's student, or of the one it begins with."""
+    return start.arguments if start else students.arguments_from(part.arguments, part.size, part.architecture)
+
+
+def fitted_methods(
+    recipe: Recipe, student: StudentNetwork, teacher: TeacherShapes | None, clips: int
 ) -> list[tuple[str, Method]]:
-    """Build a recipe's methods and fit them to student and teacher."""
+    """Build a recipe's methods and fit them to student and teacher.
+
+    Raises:
+        RecipeError: they do not fit
+    """
     methods = build_methods(recipe.method)
     check_batch(methods, min(recipe.optim.batch, clips))
-    shapes = StudentShapes(student.classes, student.arguments.embedding, student.stages)
+    shapes = StudentShapes(student.classes, student.arguments.embedding, student.stages, student.exits)
     for name, method in methods:
         if "frames" in method.needs and recipe.augment.mixup_alpha > 0:
             raise RecipeError(f"method.{name}: frames of two clips cannot be blended; set augment.mixup_alpha to 0")
-        method.connect(shapes, teaching.shapes if teaching else None)
+        method.connect(shapes, teacher)
     return methods

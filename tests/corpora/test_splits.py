@@ -40,6 +40,7 @@ def test_names() -> None:
         "cremad-emosuperb5",
         "emodb-loso",
         "iemocap-loso5",
+        "iemocap-random80",
         "msp-podcast-official",
         "nemo-loso",
         "ravdess-5fold",
@@ -57,7 +58,7 @@ SPEAKERS = {
 }
 
 
-@pytest.mark.parametrize("name", [name for name in protocols() if name != "msp-podcast-official"])
+@pytest.mark.parametrize("name", sorted({*protocols()} - {"msp-podcast-official", "iemocap-random80"}))
 def test_protocols_are_sound(name: str) -> None:
     found = protocol(name)
     speakers = SPEAKERS[found.corpus]
@@ -143,6 +144,27 @@ def test_across_corpora_each_trains_once_and_all_others_test() -> None:
     assert {(u.corpus, u.speaker) for u in parts.test} == {("two", "a"), ("three", "a")}
     with pytest.raises(UsageError, match="needs two corpora, here is one"):
         cross_corpus(["one", "one"], "seven")
+
+
+def test_the_random_split_tests_every_utterance_once_and_says_that_it_leaks() -> None:
+    found = protocol("iemocap-random80")
+    assert (found.leaks, protocol("iemocap-loso5").leaks) == (True, False)
+    utterances = people("iemocap", SPEAKERS["iemocap"], each=50)
+    tested: list[Utterance] = []
+    for fold in found.folds:
+        parts = split(utterances, fold, found.by)
+        assert parts.leaks
+        assert (len(parts.train), len(parts.dev), len(parts.test)) == (400, 0, 100)
+        assert {u.speaker for u in parts.test} == {u.speaker for u in parts.train}
+        tested += parts.test
+    assert sorted(tested, key=lambda u: u.path) == sorted(utterances, key=lambda u: u.path)
+    # the same wherever the corpus lies and in whatever order it is read
+    elsewhere = [replace(u, path=f"/elsewhere{u.path}") for u in reversed(utterances)]
+    again = split(elsewhere, found.folds[0], found.by).test
+    first = split(utterances, found.folds[0], found.by).test
+    assert {Path(u.path).name for u in again} == {Path(u.path).name for u in first}
+    with pytest.raises(LeakError, match="an utterance stands on two sides"):
+        check_disjoint(replace(parts, train=utterances))
 
 
 def test_emodb_dev_rule_followed() -> None:

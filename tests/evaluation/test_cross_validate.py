@@ -18,17 +18,22 @@ pytest.importorskip("jsonschema", reason='needs the extra "dev"')
 
 from metrics_schema import undated, valid  # noqa: E402
 
+from sercli.cli.main import run  # noqa: E402
 from sercli.corpora import splits  # noqa: E402
 from sercli.corpora.table import Utterance, read_table, write_table  # noqa: E402
-from sercli.errors import CorpusError, LabelError, LeakError, OutputError, UsageError  # noqa: E402
+from sercli.errors import CorpusError, LabelError, LeakError, OutputError, RecipeError, UsageError  # noqa: E402
 from sercli.evaluation.grid import Grid  # noqa: E402
+from sercli.evaluation.lines import lines, table  # noqa: E402
 from sercli.evaluation.measure import Settings  # noqa: E402
 from sercli.evaluation.model import open_model  # noqa: E402
+from sercli.evaluation.results import write_results  # noqa: E402
 from sercli.evaluation.run import Evaluation, compared_with_predictions, cross_validate, evaluate  # noqa: E402
 from sercli.evaluation.task import table_sha256  # noqa: E402
 from sercli.fields import from_dict  # noqa: E402
 from sercli.labels import LABEL_SETS  # noqa: E402
+from sercli.training.export import export  # noqa: E402
 from sercli.training.recipe import Recipe  # noqa: E402
+from sercli.training.recipe_file import dump_recipe  # noqa: E402
 from tests.tiny import RATE  # noqa: E402
 from tests.training.voices import CLASSES, voice  # noqa: E402
 
@@ -49,6 +54,10 @@ TWO_FOLDS = {
 }
 
 
+RANDOM = {"corpus": "voices", "label_set": "three", "source": "made up", "dev_rule": "nobody", "by": "fifth"}
+RANDOM_FOLDS = [{"name": name, "test": [name], "dev": []} for name in ("1", "2")]
+
+
 @pytest.fixture(scope="module")
 def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder with three small corpora, a protocol of two folds and a label set of their classes."""
@@ -57,6 +66,7 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("workshop")
     (folder / "folds").mkdir()
     (folder / "folds" / "voices-two.json").write_text(json.dumps(TWO_FOLDS))
+    (folder / "folds" / "voices-random.json").write_text(json.dumps({**RANDOM, "folds": RANDOM_FOLDS}))
     write_voices(folder, "voices", SPEAKERS, without=("s4", "happy"))
     write_voices(folder, "murmurs", SPEAKERS[:3], seed=1)
     write_voices(folder, "shouts", SPEAKERS[:2], labels=("angry", "happy"), seed=2)
@@ -192,6 +202,30 @@ def test_a_fold_that_has_heard_its_test_speakers_is_refused(
     (tmp_path / "dev" / "fold-b" / "metrics.json").write_text("{}")
     with pytest.raises(LeakError, match="or hides whom"):
         cross_validate(two, tmp_path / "dev", None, resume=True, quiet=True)
+
+
+def test_a_protocol_that_leaks_says_so_wherever_its_figures_stand(
+    workshop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(RecipeError, match=r"split.train_on_dev: must be true, since voices-random has nobody"):
+        cross_validate(recipe(workshop, "voices", protocol="voices-random"), tmp_path, None)
+    leaking = recipe(workshop, "voices", protocol="voices-random", train_on_dev=True)
+    leaking = replace(leaking, optim=replace(leaking.optim, epochs=1))
+    found = cross_validate(leaking, tmp_path / "runs", None, settings=FEW, quiet=True)
+    metrics = valid(found.metrics)
+    assert metrics["seen"]["status"] == "leaks"
+    assert metrics["seen"]["message"] == splits.LEAKS
+    assert {line["seen"] for line in lines(metrics)} == {"leaks"}
+    assert "LEAKS" in table(metrics)
+    (tmp_path / "report").mkdir()
+    write_results(found, tmp_path / "report")
+    assert "SPEAKERS ON BOTH SIDES" in (tmp_path / "report" / "report.md").read_text()
+    with pytest.raises(UsageError, match=r"of voices-random, where speakers stand on both sides.*no card may show it"):
+        export(tmp_path / "runs" / "fold-1", tmp_path / "x", None, results=[tmp_path / "report" / "metrics.json"])
+    (tmp_path / "leaking.yaml").write_text(dump_recipe(leaking))
+    command = ["train", str(tmp_path / "leaking.yaml"), "--fold", "1", "--resume", "-q", "-o", str(tmp_path / "runs")]
+    assert run([*command]) == 0
+    assert f"warning: voices-random: {splits.LEAKS}" in capsys.readouterr().err
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ import torch
 from sercli.methods import build_methods
 from sercli.methods.base import Method, StudentShapes, TeacherShapes
 
-CLASSES, EMBEDDING, WIDTH, LAYERS = 5, 6, 7, (2, 4, 9)
+CLASSES, EMBEDDING, WIDTH, LAYERS, EXITS = 5, 6, 7, (2, 4, 9), 3
 COUNTS = {"early": (12, 9, 5, 2), "frames": (6, 5, 3, 1)}  # frames per clip; further clips repeat them
 TEACHER_COUNTS = (10, 8, 4, 2)
-STUDENT = StudentShapes(CLASSES, EMBEDDING, {"early": 4, "frames": 8})
+STUDENT = StudentShapes(CLASSES, EMBEDDING, {"early": 4, "frames": 8}, EXITS)
 TEACHER = TeacherShapes(CLASSES, WIDTH, LAYERS)
 
 
@@ -69,4 +69,6 @@ def random_batch(clips: int = 8, seed: int = 0, padding: int = 0) -> tuple[Any, 
         "teacher_frames": teacher_frames,
         "teacher_counts": teacher_counts,
     }
+    # the deepest of the exits is not the logits here, so that a method's gradient to either can be told apart
+    outputs["exits"] = torch.randn(clips, EXITS, CLASSES, generator=random).requires_grad_()
     return outputs, batch

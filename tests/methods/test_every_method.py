@@ -24,11 +24,16 @@ def total(name: str, batch: tuple[Any, Any], **arguments: Any) -> torch.Tensor:
 
 
 def leaves(outputs: dict[str, Any]) -> list[torch.Tensor]:
-    return [outputs["logits"], outputs["embedding"], *(features for features, _ in outputs["stages"].values())]
+    return [
+        outputs["logits"],
+        outputs["exits"],
+        outputs["embedding"],
+        *(features for features, _ in outputs["stages"].values()),
+    ]
 
 
 def test_names_are_those_of_the_recipes() -> None:
-    known = "ce kd kd-std dkd dist fitnets at rkd sp distilhubert pooled self"
+    known = "ce kd kd-std dkd dist fitnets at rkd sp distilhubert pooled self dkdfmh"
     assert known.split() == NAMES
     assert all(METHODS[name].name == name for name in NAMES)
     torch.nn.ModuleDict({name: connected(name) for name in NAMES})  # each may be the name of a module

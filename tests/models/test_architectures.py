@@ -11,6 +11,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence  # noqa
 from sercli.errors import RecipeError  # noqa: E402
 from sercli.models import students  # noqa: E402
 from sercli.models.crnn import reverse  # noqa: E402
+from sercli.models.fmha import FusedAttention  # noqa: E402
 from sercli.models.student import StudentArguments, StudentNetwork, strided  # noqa: E402
 from sercli.models.tdnn import TdnnArguments  # noqa: E402
 
@@ -180,6 +181,35 @@ def test_exits_are_the_attention_sets_from_shallow_to_deep() -> None:
     assert outputs["exits"].shape == (1, 3, 7)
     assert torch.equal(outputs["exits"][:, -1], outputs["logits"])
     assert not torch.allclose(outputs["exits"][:, 0], outputs["logits"])
+
+
+@pytest.mark.parametrize(("heads", "width", "parameters"), [(4, 64, 155_668), (8, 256, 592_276)])
+def test_parameters_of_head_fusion_are_reached(heads: int, width: int, parameters: int) -> None:
+    """About 156 k and 592 k with one attention set of four classes, as the code of the paper has them."""
+    values = {"sets": 1, "heads": heads, "embedding": width}
+    model = students.build(students.arguments_from(values, architecture="cnn-fmha"), classes=4)
+    assert students.parameter_count(model) == parameters
+
+
+def test_fused_attention_is_what_the_paper_writes() -> None:
+    """Head by head softmax(q * k) * v in every point, then ReLU and the mean over heads, bands and frames."""
+    torch.manual_seed(0)
+    attention = FusedAttention(channels=5, heads=3, width=4, classes=2, dropout=0.0).eval()
+    features, mask = torch.randn(2, 5, 6, 7), torch.ones(2, 1, 7)
+    mask[1, 0, 5:] = 0
+    maps = (features * mask[:, None]).requires_grad_()
+    query, key, value = (layer(maps) for layer in (attention.query, attention.key, attention.value))
+    heads = [
+        torch.softmax(query[:, part] * key[:, part], dim=1) * value[:, part]
+        for part in (slice(0, 4), slice(4, 8), slice(8, 12))
+    ]
+    points = torch.relu(torch.stack(heads)).mean(dim=(0, 3)) * mask
+    expected = points.sum(dim=2) / mask.sum(dim=2)
+    _, embedding, fused = attention(maps, mask)
+    torch.testing.assert_close(fused, points)
+    torch.testing.assert_close(embedding, attention.norm(expected))
+    gradients = [torch.autograd.grad(one.square().sum(), maps, retain_graph=True)[0] for one in (points, fused)]
+    torch.testing.assert_close(*gradients)
 
 
 def test_reversed_clips_keep_their_padding_behind() -> None:
