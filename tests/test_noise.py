@@ -7,7 +7,7 @@ import pytest
 import soundfile
 
 from sercli.errors import CorpusError
-from sercli.evaluation.noise import (
+from sercli.noise import (
     PADDING_SAMPLES,
     Babble,
     Recordings,
