@@ -54,7 +54,7 @@ class Method(nn.Module):
 
     name: ClassVar[str]
     """in recipes"""
-    needs: ClassVar[frozenset[str]] = frozenset()
+    needs: frozenset[str] = frozenset()
     """what it asks of the teacher: `logits`, `pooled`, `frames`"""
     smallest_batch: ClassVar[int] = 1
     """clips that it must compare in one step; `check_batch` refuses smaller batches, and what is left over at the end

@@ -21,11 +21,11 @@ from torch import Tensor, nn
 
 from sercli.errors import RecipeError
 from sercli.models.frontend import frame_mask
-from sercli.models.student import Stage, StudentArguments, StudentNetwork, demand_odd, strided
+from sercli.models.student import LogMelArguments, Stage, StudentNetwork, demand_odd, strided
 
 
 @dataclass(frozen=True)
-class FmhaArguments(StudentArguments):
+class FmhaArguments(LogMelArguments):
     """Sizes of a `cnn-fmha` student, `embedding` being the width of a head; stored in its bundle's config."""
 
     stem: int = 16

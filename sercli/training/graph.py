@@ -20,6 +20,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from sercli.errors import BundleError
 from sercli.models.frontend import (
     ACTIVE_RANGE_NEPERS,
     DYNAMIC_RANGE_NEPERS,
@@ -183,7 +184,16 @@ frontend (float[batch, samples] waveform, int64[batch] lengths)
 
 
 def student_graph(student: StudentNetwork) -> Any:
-    """Build the ONNX model of DESIGN's contract: `waveform`, `lengths` in; `logits`, `embedding` out."""
+    """Build the ONNX model of DESIGN's contract: `waveform`, `lengths` in; `logits`, `embedding` out.
+
+    Raises:
+        BundleError: a student with a front end of its own
+    """
+    if not isinstance(student.frontend, LogMel):
+        raise BundleError(
+            "a student of the architecture distil cannot be exported yet: its front end is its encoder's; "
+            "`sercli eval` measures its run folder, and another student can learn from it"
+        )
     body = _body(student)
     for value in [*body.graph.input, *body.graph.output]:
         assert value.name in {"log_mel", "counts", "logits", "embedding"}, value.name
@@ -323,6 +333,7 @@ class _Body(nn.Module):
 def _body(student: StudentNetwork) -> Any:
     """Export everything after the front end with torch's exporter, batch and frames free."""
     batch, frames = torch.export.Dim("batch", min=1), torch.export.Dim("frames", min=SLACK_FRAMES)
+    assert isinstance(student.frontend, LogMel)
     example = (torch.randn(2, 300, student.frontend.mels), torch.tensor([300, 200]))
     with _silence():
         program = torch.onnx.export(
