@@ -87,9 +87,10 @@ def pink(samples: int, random: np.random.Generator, speaker: str = "") -> Signal
 
 def coloured(samples: int, random: np.random.Generator, speaker: str = "") -> Signal:
     """Noise whose power falls with frequency to a random exponent, from white (0) over pink (1) to brown (2)."""
-    spectrum = np.fft.rfft(white(samples, random))
-    spectrum *= np.arange(1, len(spectrum) + 1) ** (-random.uniform(0.0, STEEPEST) / 2.0)
-    return np.fft.irfft(spectrum, samples).astype(np.float32)
+    size = 1 << max(samples - 1, 1).bit_length()  # transforms of other sizes can be many times slower
+    spectrum = np.fft.rfft(white(size, random))
+    spectrum *= np.arange(1, len(spectrum) + 1, dtype=np.float32) ** (-random.uniform(0.0, STEEPEST) / 2.0)
+    return np.fft.irfft(spectrum, size)[:samples].astype(np.float32)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +156,7 @@ def test_silence_stays_silent(folder: Path) -> None:
 def test_the_same_seed_gives_the_same_mixtures_in_any_process(folder: Path, workers: int) -> None:
     noise = loaded(folder, *KINDS, rir_folder=str(folder / "rir"), rir_probability=0.5)
     clips = clips_in(noise, trim_seconds=0.3, speed=0.1)
+    clips = pickle.loads(pickle.dumps(clips))  # as a worker that is spawned gets them
 
     def epoch(number: int, workers: int) -> list[torch.Tensor]:
         sampler = BalancedLengthSampler(np.full(9, 2.0), np.full(9, RATE), batch=4, seed=3)
