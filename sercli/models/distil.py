@@ -94,7 +94,7 @@ class Distil(AttentiveStudent):
             UsageError: a clip that is longer than Whisper's position table
         """
         if isinstance(self.backbone, WhisperBackbone):
-            if log_mel.shape[1] > 2 * self.backbone.most_frames:
+            if not torch.compiler.is_exporting() and log_mel.shape[1] > 2 * self.backbone.most_frames:
                 seconds = self.backbone.most_frames * FRAME_SAMPLES // 16_000
                 raise UsageError(f"this student hears {seconds} s at once; lower export.clip_seconds")
             counts = torch.div(counts, 2, rounding_mode="floor")
@@ -129,6 +129,9 @@ class WhisperFrames(nn.Module):
     def forward(self, waveform: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Make frames of clips; arguments and results as of `LogMel.forward`."""
         counts = frame_counts(lengths)
+        if torch.compiler.is_exporting():  # sizes that depend on values have no place in a graph
+            waveform = nn.functional.pad(waveform, (0, -waveform.shape[1] % FRAME_SAMPLES))
+            return self.log_mel(waveform, 2 * counts).transpose(1, 2), 2 * counts
         samples = int(counts.max()) * FRAME_SAMPLES
         waveform = nn.functional.pad(waveform[:, :samples], (0, max(0, samples - waveform.shape[1])))
         return self.log_mel(waveform, 2 * counts).transpose(1, 2), 2 * counts

@@ -60,13 +60,26 @@ class WhisperLogMel(nn.Module):
         # Mirrored at the start as Whisper does, zeros at the end: what its 30 s of padding put there.
         padded = nn.functional.pad(waveform[:, None], (half, 0), mode="reflect")[:, 0]
         padded = nn.functional.pad(padded, (0, half - HOP_SAMPLES))
-        spectrum = torch.stft(
-            padded, WINDOW_SAMPLES, HOP_SAMPLES, window=self.window, center=False, return_complex=True
-        )
-        log_mel = torch.log10((self.filters.T @ spectrum.abs() ** 2).clamp(min=POWER_FLOOR))
+        log_mel = torch.log10((self.filters.T @ self.power(padded)).clamp(min=POWER_FLOOR))
         mask = frame_mask(frames, log_mel.shape[2])[:, None]
         loudest = log_mel.masked_fill(mask == 0, -torch.inf).amax(dim=(1, 2), keepdim=True)
         return (torch.maximum(log_mel, loudest - DYNAMIC_RANGE) + 4.0) / 4.0 * mask
+
+    def power(self, waveform: Tensor) -> Tensor:
+        """Power spectrum of windowed frames, shape (batch, samples) to (batch, bins, frames)."""
+        if not torch.compiler.is_exporting():
+            spectrum = torch.stft(
+                waveform, WINDOW_SAMPLES, HOP_SAMPLES, window=self.window, center=False, return_complex=True
+            )
+            return spectrum.abs() ** 2
+        # A graph of ONNX has no good transform: the same as a convolution with windowed cosines and sines.
+        steps = torch.arange(WINDOW_SAMPLES, dtype=torch.float64)
+        phase = (
+            torch.arange(WINDOW_SAMPLES // 2 + 1)[:, None] * steps % WINDOW_SAMPLES * (2.0 * math.pi / WINDOW_SAMPLES)
+        )
+        waves = (torch.cat([phase.cos(), phase.sin()]) * self.window.double()).float()
+        parts = nn.functional.conv1d(waveform[:, None], waves[:, None], stride=HOP_SAMPLES).square()
+        return parts[:, : len(phase)] + parts[:, len(phase) :]
 
 
 class WhisperBackbone(nn.Module):
@@ -155,7 +168,8 @@ class WhisperBackbone(nn.Module):
         hidden = hidden * frame_mask(2 * counts, 2 * frames)[:, None]  # alone, a clip has zeros after its end here too
         hidden = nn.functional.gelu(self.model.conv2(hidden)).transpose(1, 2)
         hidden = hidden + self.model.embed_positions.weight[:frames]
-        inside = None if int(counts.min()) == frames else frame_mask(counts, frames)[:, None, None].bool()
+        padded = torch.compiler.is_exporting() or int(counts.min()) < frames
+        inside = frame_mask(counts, frames)[:, None, None].bool() if padded else None
         states = [hidden]
         for layer in self.layers:
             states.append(layer(states[-1], inside))
