@@ -121,7 +121,7 @@ def test_a_student_in_noise_learns_from_a_clean_teacher(
     monkeypatch.setattr(teacher, "frame_states", noted)
     noise = f"augment.noise={{kinds: [rain], folder: {tmp_path / 'noise'}, probability: 1}}"
     overrides = (noise, "optim.epochs=2", "optim.workers=1")
-    code, out, err = sercli(capsys, "distill", corpus, *overrides, "-o", tmp_path / "run", "-q")
+    code, _, err = sercli(capsys, "distill", corpus, *overrides, "-o", tmp_path / "run", "-q")
     assert code == 0, err
     last = json.loads((tmp_path / "run" / "metrics.json").read_text())["history"][-1]
     assert {"loss_ce", "loss_mlkd.l1", "loss_mlkd.cosine", "loss_kd"} <= set(last)
@@ -129,9 +129,6 @@ def test_a_student_in_noise_learns_from_a_clean_teacher(
     assert {clip.tobytes() for clip in spoken} <= files, "the teacher hears clips as they are"
     assert set(load_file(tmp_path / "run" / "model.safetensors")) == student_weights(tmp_path / "run")
 
-    # noise on or off, the same stretches are heard: only the seed decides, in however many processes
-    code, again, err = sercli(capsys, "distill", corpus, *overrides[:2], "-o", tmp_path / "alone", "-q")
-    assert (code, again) == (0, out), err
     code, _, err = sercli(
         capsys, "distill", corpus, *overrides[:2], "method.mlkd.frames=false", "-o", tmp_path / "pooled", "-q"
     )
