@@ -30,7 +30,7 @@ from sercli.models.frontend import (
     LogMel,
 )
 from sercli.models.student import StudentNetwork
-from sercli.models.whisper_encoder import FRAME_SAMPLES
+from sercli.models.whisper_encoder import FRAME_SAMPLES, WhisperBackbone
 from sercli.training.recurrent_graph import with_recurrent_operators
 
 OPSET = 20
@@ -336,9 +336,9 @@ def _body(student: StudentNetwork) -> Any:
     """Export everything after the front end with torch's exporter, batch and frames free."""
     batch, frames = torch.export.Dim("batch", min=1), torch.export.Dim("frames", min=SLACK_FRAMES)
     if isinstance(student.frontend, WhisperFrames):
-        longest = student.backbone.most_frames
-        assert isinstance(longest, int)
-        frames = 2 * torch.export.Dim("frames", min=SLACK_FRAMES, max=longest)  # two to one of the encoder
+        backbone = student.backbone
+        assert isinstance(backbone, WhisperBackbone)
+        frames = 2 * torch.export.Dim("frames", min=SLACK_FRAMES, max=backbone.most_frames)  # two to one of the encoder
     mels = student.frontend.mels
     assert isinstance(mels, int)
     example = (torch.randn(2, 300, mels), torch.tensor([300, 200]))
