@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 FRAME_SECONDS = FRAME_SAMPLES / 16_000  # 50 ms
 FLOOR_SECONDS = 10.0  # what the noise floor is taken from: long enough to hold pauses, short enough to follow a fan
 FLOOR_QUANTILE = 0.1  # a tenth of speech is pauses; the quietest frame itself may be a dropout
-MARGIN_DB = 9.0  # found on acted speech in recorded noise: all clips are heard at 10 dB SNR, most rain and engines are not
+MARGIN_DB = (
+    9.0  # found on acted speech in recorded noise: all clips are heard at 10 dB SNR, most rain and engines are not
+)
 DIGITAL_SILENCE_DBFS = -120.0  # the level of nothing, and below what any converter delivers
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 HISTORY_SECONDS = 60.0
 QUIETEST_DBFS = -60.0  # left end of the level meter
+FALL_DB_PER_SECOND = 30.0  # the meter jumps up, and falls slowly enough to be read
 LEAST_HISTORY_COLUMNS = 16  # less says nothing
 BAR_SHARE = 3  # of the columns that label and figure leave, one in three is the bar's, the others the history's
 WIDEST_BAR = 30
@@ -80,7 +81,8 @@ class View:
 
     def heard(self, level_db: float, seconds: float) -> None:
         """Take the level in dBFS, and how much was heard so far."""
-        self._level_db, self._seconds = level_db, seconds
+        fallen = self._level_db - FALL_DB_PER_SECOND * (seconds - self._seconds)
+        self._level_db, self._seconds = max(level_db, fallen), seconds
 
     def lines(self, columns: int, rows: int, style: Style) -> list[str]:
         """Lay out a screen: at most `rows` lines of at most `columns` cells, what matters most kept longest."""
@@ -108,26 +110,37 @@ class View:
         time = clock(self._seconds)
         title = _fit(self._title, max(columns - len(time) - 3, 0)) + "  " + time
         level = f"{_fit('level', width)} {self._level_text()}  {style.bar(self._share(), min(rest, 2 * WIDEST_BAR))}"
-        spread = [title, "", level, "", self._headline(style), "", *body, style.paint(axis, dim=True), "", self.note]
+        spread = [
+            title,
+            "",
+            level,
+            "",
+            self._headline(columns, style),
+            "",
+            *body,
+            style.paint(axis, dim=True),
+            "",
+            self.note,
+        ]
         ending = style.paint("Ctrl-C ends", dim=True)
         lines = [*spread, ending]
         if len(lines) > rows:
             lines = [line for line in lines if line]
         if len(lines) > rows:
-            lines = [self._headline(style), level, *body, self.note][:rows]
+            lines = [self._headline(columns, style), level, *body, self.note][:rows]
         return [line if "\x1b" in line else _fit(line, columns).rstrip() for line in lines]
 
-    def _headline(self, style: Style) -> str:
+    def _headline(self, columns: int, style: Style) -> str:
         """Say what is claimed now, in words."""
         last = self._hops[-1] if self._hops else None
         if last is None:
             return "listening ..." if self._seconds else "waiting for sound ..."
         if not last.label:
-            return style.paint("listening ..." if last.speech else "no speech", dim=True)
+            return style.paint("no speech", dim=True)
+        text = f"{last.label}  {last.score:.2f}"
         if last.label == UNCERTAIN:
-            best = max(last.smoothed, key=last.smoothed.__getitem__)
-            return style.paint(f"uncertain  {last.score:.2f}", bold=True) + f"  ({best}?)"
-        return style.paint(f"{last.label}  {last.score:.2f}", COLOURS.get(last.label, ""), bold=True)
+            text += f"  ({max(last.smoothed, key=last.smoothed.__getitem__)}?)"
+        return style.paint(_fit(text, columns).rstrip(), COLOURS.get(last.label, ""), bold=True)
 
     def _share(self) -> float:
         return 1.0 - self._level_db / QUIETEST_DBFS if self._level_db > QUIETEST_DBFS else 0.0

@@ -20,7 +20,7 @@ import pytest
 
 pyte = pytest.importorskip("pyte", reason='needs pyte, of the extra "dev"')
 
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 20.0
 COMMAND = (sys.executable, "-W", "error", "-m", "sercli", "listen")
 
 
@@ -42,7 +42,7 @@ class Terminal:
             stdin=slave,
             stdout=slave,
             stderr=subprocess.PIPE,
-            start_new_session=True,
+            process_group=0,  # a job of this session, as a shell makes it: it can be suspended
             env={**base, "TERM": "xterm-256color", "PYTHONUTF8": "1", **environment},
         )
         self._slave = slave

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -53,7 +54,7 @@ def test_threshold_zero_is_never_uncertain_and_one_nearly_always() -> None:
 def test_jitter_within_the_margin_cannot_flicker(jitter: list[float], middle: float) -> None:
     """Two classes that are alike, anywhere around the threshold, change the label once at most."""
     found = labels(*((middle + move, middle - move) for move in jitter))
-    assert sum(before != after for before, after in zip(found, found[1:], strict=False)) <= 1
+    assert sum(before != after for before, after in pairwise(found)) <= 1
 
 
 def test_step_response_is_exponential() -> None:
