@@ -120,7 +120,7 @@ def test_digital_silence_is_told(install: Install) -> None:
 def test_unplugged(install: Install) -> None:
     signal = voice(300, 0.2)
     install([*blocks(signal, 320), "end"])
-    found = []
+    found: list[np.ndarray] = []
     with (
         pytest.raises(MicrophoneError, match="Built-in Microphone: the device is gone; plug it in"),
         Microphone(None, None, Stop(), lambda _: None) as microphone,

@@ -45,9 +45,12 @@ def test_channels_and_independence() -> None:
 def test_two_threads_agree() -> None:
     """A reader that is too slow misses frames, but never sees a torn or repeated one."""
     ring, total, block = Ring(1_000, 1), 300_000, 70
-    writer = threading.Thread(
-        target=lambda: [ring.write(numbered(at, min(block, total - at))) for at in range(0, total, block)]
-    )
+
+    def write() -> None:
+        for at in range(0, total, block):
+            ring.write(numbered(at, min(block, total - at)))
+
+    writer = threading.Thread(target=write)
     writer.start()
     position = 0
     while position < total:

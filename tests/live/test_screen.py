@@ -74,8 +74,8 @@ def test_resize(tiny_bundle: Path, recording: Path) -> None:
 
 
 def test_no_colour_and_ascii(tiny_bundle: Path, recording: Path) -> None:
-    environment = {"NO_COLOR": "1", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"}
-    with Terminal("-m", tiny_bundle, "--replay", recording, "--duration", 3, "--window", 1, **environment) as terminal:
+    command = ("-m", tiny_bundle, "--replay", recording, "--duration", 3, "--window", 1)
+    with Terminal(*command, NO_COLOR="1", PYTHONUTF8="0", PYTHONIOENCODING="ascii") as terminal:
         terminal.until(lambda: "sad  1." in terminal.text)
         terminal.until(lambda: "#" in terminal.text.splitlines()[2])
         assert terminal.ended()[0] == 0

@@ -18,7 +18,8 @@ def voice(hertz: float, seconds: float, rate: int = RATE, seed: int = 0) -> np.n
     time = np.arange(round(seconds * rate)) / rate
     syllables = np.clip(np.sin(2 * np.pi * SYLLABLES_HERTZ * time), 0.0, 1.0)
     noise = 1e-4 * np.random.default_rng(seed).standard_normal(len(time))
-    return (tone(hertz, seconds, rate) * syllables + noise).astype(np.float32)
+    signal: np.ndarray = (tone(hertz, seconds, rate) * syllables + noise).astype(np.float32)
+    return signal
 
 
 def hop(label: str, end: float, **changes: Any) -> Hop:
