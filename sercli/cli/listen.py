@@ -222,10 +222,13 @@ class _Notes:
         self._later: list[str] = []
 
     def tell(self, message: str) -> None:
-        """Say it now, and once more where it stays readable."""
+        """Say it now, and what matters later once more where it stays readable."""
+        from sercli.live.microphone import READY
+
         if self.screen is not None:
             self.screen.note(message)
-            self._later.append(message)
+            if message != READY:
+                self._later.append(message)
         elif not self.quiet:
             output.note(message)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-LATEST_BLOCKS = 2_048  # remembered; blocks of 20 ms fill 40 s, more than the ring holds
+LATEST_BLOCKS = 2_048  # remembered; blocks of 25 ms fill 50 s, more than the ring holds
 SPAN_SECONDS = 5.0  # a delay that lasts so long is no delay
 TOLERANCE_SECONDS = 0.1  # two clocks may run apart by 1000 ppm and more, which is 5 ms a span
 

@@ -20,13 +20,14 @@ if TYPE_CHECKING:
 
     Frames = NDArray[np.float32]
 
-BLOCK_SECONDS = 0.02  # asked of the driver
+BLOCK_SECONDS = 0.025  # asked of the driver; windows that end on tenths or quarters of a second end with a block
 LATENCY_SECONDS = 0.1  # of the driver's own buffer
 RING_SECONDS = 20.0  # how long the reader may be held up, by a disk or a pager, without losing anything
 FIRST_PATIENCE_SECONDS = 10.0  # sound servers need up to 1.5 s for the first block
 PATIENCE_SECONDS = 5.0  # without a block
 WAKE_SECONDS = 0.25  # to look if the stream is still there, or was told to stop
 MUTE_SECONDS = 3.0  # of nothing but zeros
+READY = "ready"  # said with the first block: what is spoken from now on is heard
 FILL_SECONDS = 1.0  # largest piece of silence in place of lost samples
 
 
@@ -124,9 +125,9 @@ class Microphone:
                 self._wake.get(timeout=WAKE_SECONDS)
             gone = self._ended or not self._stream.active  # asked first: what came before is still heard
             lost, frames = self._ring.read()
-            if len(frames):
+            if lost or len(frames):
                 if not heard:
-                    self._tell("ready")
+                    self._tell(READY)
                 self._count_losses(lost)
                 yield from _zeros(lost, frames.shape[1], round(FILL_SECONDS * self.rate))
                 heard += lost + len(frames)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Frames = NDArray[np.float32]
 
-BLOCK_SECONDS = 0.02  # like a microphone's
+BLOCK_SECONDS = 0.025  # like a microphone's
 FAST_BLOCK_SECONDS = 1.0
 
 

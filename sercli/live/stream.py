@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,7 +33,7 @@ def stream(
     overwrite: bool = False,
     duration_seconds: float | None = None,
     tell: Callable[[str], object] | None = None,
-) -> Iterator[Hop]:
+) -> Generator[Hop, None, None]:
     """Listen, and yield what is heard: one result per hop, as `sercli listen` shows and prints it.
 
     The microphone is opened with the first result that is asked for, and closed when the iteration ends: a loop that
@@ -74,7 +74,7 @@ def stream(
         duration_seconds=duration_seconds,
     )
 
-    def hops() -> Iterator[Hop]:
+    def hops() -> Generator[Hop, None, None]:
         from sercli.live.microphone import Microphone
         from sercli.live.recorder import Recorder
         from sercli.live.replay import Replay

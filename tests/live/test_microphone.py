@@ -205,7 +205,7 @@ def test_first_input_without_a_default(install: Install) -> None:
 def test_stream_closes_the_microphone_and_keeps_the_audio(install: Install, tiny_bundle: Path, tmp_path: Path) -> None:
     signal = np.rint(voice(200, 3.0) * 2**15) / 2**15
     fake = install(blocks(signal, 320))
-    with contextlib.closing(sercli.stream(tiny_bundle, window_seconds=1.0, record=tmp_path / "kept.wav")) as hops:  # type: ignore[type-var]
+    with contextlib.closing(sercli.stream(tiny_bundle, window_seconds=1.0, record=tmp_path / "kept.wav")) as hops:
         assert next(hops).label == "sad"
         assert fake.closed == 0
     assert fake.closed == 1

@@ -108,8 +108,7 @@ def test_devices(server: Server) -> None:
 
 def test_no_microphone(server: Server) -> None:
     """PortAudio without sound card and sound server: one line, though ALSA has more to say."""
-    environment = {key: value for key, value in server.environment.items() if key != "PULSE_SERVER"}
-    environment["PULSE_SERVER"] = "unix:/nonexistent"
+    environment = {**server.environment, "PULSE_SERVER": "unix:/nonexistent"}
     done = subprocess.run([*COMMAND], capture_output=True, text=True, check=False, env=environment)
     if done.returncode == 0 or "no microphone found" not in done.stderr:
         pytest.skip("this machine has a sound card")
