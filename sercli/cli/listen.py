@@ -13,7 +13,7 @@ import click
 
 from sercli.cli import output
 from sercli.cli.predict import complete_model
-from sercli.errors import UsageError
+from sercli.errors import MicrophoneError, UsageError
 from sercli.hub.bundled import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -217,7 +217,7 @@ class _Notes:
     """Messages while listening: on the screen as long as there is one, and on standard error."""
 
     def __init__(self, quiet: bool) -> None:
-        self.quiet = quiet
+        self._quiet = quiet
         self.screen: Screen | None = None
         self._later: list[str] = []
 
@@ -229,7 +229,7 @@ class _Notes:
             self.screen.note(message)
             if message != READY:
                 self._later.append(message)
-        elif not self.quiet:
+        elif not self._quiet:
             output.note(message)
 
     def leave(self) -> None:
@@ -240,7 +240,7 @@ class _Notes:
 
 
 def _listen(form: str, stop: Stop, options: dict[str, Any]) -> int:
-    """Open everything, listen to the end, and sum up."""
+    """Open everything, listen to the end, and sum up, also where the end is a microphone that has gone."""
     import time
 
     from sercli.live.lines import Summary
@@ -250,27 +250,33 @@ def _listen(form: str, stop: Stop, options: dict[str, Any]) -> int:
     student = load(options["model"], precision=options["precision"])
     settings = _settings(student, options)
     notes = _Notes(options["quiet"])
-    summary = Summary(settings.hop_seconds)
+    summary, worst = Summary(settings.hop_seconds), 0.0
+    gone: MicrophoneError | None = None
     with ExitStack() as stack:
         reactions = _reactions(stack, student, form, notes, options)
         source = _source(stack, stop, notes, options)
         recorder = _recorder(stack, source, options)
-        if not options["quiet"]:
-            output.note(_title(student, source.name, settings) + f", smoothing {settings.smoothing_seconds:g} s")
-        show, heard = _readout(stack, form, _title(student, source.name, settings), student, settings, notes)
+        title = f"{student.config.name} listens to {source.name}: "
+        title += f"{settings.window_seconds:g} s every {settings.hop_seconds:g} s"
+        notes.tell(f"{title}, smoothing {settings.smoothing_seconds:g} s")
+        show, heard = _readout(stack, form, title, student, settings, notes)
         session = Session(student, source, settings, recorder, heard)
-        begin, worst = time.process_time(), 0.0
-        for hop in session.hops():
-            show(hop)
-            for reaction in reactions:
-                reaction(hop)
-            summary.count(hop)
-            worst = max(worst, hop.latency_ms)
-    if not options["quiet"]:
-        output.note(summary.text(session.seconds, getattr(source, "lost_seconds", 0.0)))
+        begin = time.process_time()
+        try:
+            for hop in session.hops():
+                show(hop)
+                for reaction in reactions:
+                    reaction(hop)
+                summary.count(hop)
+                worst = max(worst, hop.latency_ms)
+        except MicrophoneError as problem:
+            gone = problem
+    notes.tell(summary.text(session.seconds, source.lost_seconds))
     if options["verbose"] and session.seconds:
         work = (time.process_time() - begin) / session.seconds
         output.note(f"model {student.id}; {work:.1%} of a core per second of audio, latency at most {worst:.0f} ms")
+    if gone is not None:
+        raise gone
     return 0
 
 
@@ -304,10 +310,6 @@ def _source(stack: ExitStack, stop: Stop, notes: _Notes, options: dict[str, Any]
     if options["replay"] is not None:
         return stack.enter_context(Replay(options["replay"], options["fast"], stop))
     return stack.enter_context(Microphone(options["device"], options["channels"], stop, notes.tell))
-
-
-def _title(student: Student, source: str, settings: Settings) -> str:
-    return f"{student.config.name} listens to {source}: {settings.window_seconds:g} s every {settings.hop_seconds:g} s"
 
 
 def _recorder(stack: ExitStack, source: Microphone | Replay, options: dict[str, Any]) -> Recorder | None:

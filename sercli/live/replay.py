@@ -38,6 +38,8 @@ class Replay:
         self.name = os.fspath(path)
         self.rate = 0
         """Hz, known on entering"""
+        self.lost_seconds = 0.0
+        """a file loses nothing"""
         self._fast = fast
         self._stop = stop
         self._begin = 0.0  # monotonic

@@ -38,6 +38,9 @@ class Source(Protocol):
 
     name: str
     rate: int
+    """Hz"""
+    lost_seconds: float
+    """so far"""
 
     def frames(self) -> Iterable[Signal]:
         """Yield native blocks as they come, shape (frames, channels)."""

@@ -34,17 +34,18 @@ SHORT_SECONDS, LONG_SECONDS = 5, 35
 
 
 class Blocks:
-    """A source that never waits: blocks of 25 ms, cut from two seconds of voice again and again."""
+    """A source that never waits: two seconds of voice again and again, in blocks of 25 ms."""
 
-    name, rate = "blocks", DEVICE_RATE
+    name, rate, lost_seconds = "blocks", DEVICE_RATE, 0.0
 
     def __init__(self, seconds: float) -> None:
-        self._count = round(seconds * 40)
-        self._blocks = voice(200, 2.0, DEVICE_RATE)[:, None].reshape(80, -1, 1)
+        signal, block = voice(200, 2.0, DEVICE_RATE)[:, None], DEVICE_RATE // 40
+        self._blocks = [signal[at : at + block] for at in range(0, len(signal), block)]
+        self._rounds = round(seconds / 2.0)
 
     def frames(self) -> Iterator[np.ndarray]:
-        for index in range(self._count):
-            yield self._blocks[index % len(self._blocks)]
+        for _ in range(self._rounds):
+            yield from self._blocks
 
     def time(self, _seconds: float) -> float:
         return time.monotonic()

@@ -141,6 +141,7 @@ def test_device_lost(listen: Listen, fake: Callable[..., FakePortAudio], tmp_pat
     result = listen("--record", tmp_path / "kept.wav")
     assert result.code == 1
     assert [hop["end"] for hop in result.hops] == [1.0, 1.25, 1.5, 1.75, 2.0]
+    assert result.err.splitlines()[-2] == "0:00:02.0 heard: sad 1.2 s, nothing claimed 0.8 s"
     assert result.err.splitlines()[-1] == (
         "sercli: error: Built-in Microphone: the device is gone; plug it in, and start again"
     )

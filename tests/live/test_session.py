@@ -23,7 +23,7 @@ from tests.tiny import RATE, dimensions, make_bundle, tone
 class Blocks:
     """A source of given blocks, there at once."""
 
-    name = "blocks"
+    name, lost_seconds = "blocks", 0.0
 
     def __init__(self, blocks: Iterator[np.ndarray], rate: int = RATE) -> None:
         self.rate, self._blocks = rate, blocks
