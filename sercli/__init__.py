@@ -17,19 +17,23 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sercli.audio import read_audio
     from sercli.errors import SercliError
+    from sercli.live.session import Hop
+    from sercli.live.stream import stream
     from sercli.runtime.prediction import Prediction
     from sercli.runtime.student import Student, load
 
     __version__: str
 
-__all__ = ["Prediction", "SercliError", "Student", "__version__", "load", "read_audio"]
+__all__ = ["Hop", "Prediction", "SercliError", "Student", "__version__", "load", "read_audio", "stream"]
 
 _HOMES = {
+    "Hop": "sercli.live.session",
     "Prediction": "sercli.runtime.prediction",
     "SercliError": "sercli.errors",
     "Student": "sercli.runtime.student",
     "load": "sercli.runtime.student",
     "read_audio": "sercli.audio",
+    "stream": "sercli.live.stream",
 }
 
 

@@ -10,6 +10,7 @@
     ├── CorpusError              exit 1   a corpus or table is missing or malformed
     │   └── LeakError            exit 1   a speaker stands on two sides of a split
     ├── OutputError              exit 1   results cannot be written (disk full, read-only, would overwrite)
+    ├── MicrophoneError          exit 1   there is no microphone, or it cannot be opened, or it is gone
     └── MissingExtraError        exit 1   the command needs an extra that is not installed
 
 A message is one line: what is wrong, with which file or key, and the next step.
@@ -77,6 +78,10 @@ class LeakError(CorpusError):
 
 class OutputError(SercliError):
     """Results cannot be written."""
+
+
+class MicrophoneError(SercliError):
+    """There is no microphone, or it cannot be opened, or it is gone."""
 
 
 class MissingExtraError(SercliError):
