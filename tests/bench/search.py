@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from sercli.training.recipe_file import dump_recipe, load_recipe
+from sercli.training.recipe_file import dump_recipe, load_resolved
 
 IGNORED = {"name", "seed"}
 
@@ -46,7 +46,7 @@ def row(run: Path, reference: Mapping[str, str]) -> dict[str, Any]:
             raise ValueError(f"{folder}: no development speakers; train it with split.train_on_dev=false")
         folds[folder.name.removeprefix("fold-")] = round(100 * history[-1]["eval_ua"], 2)
         parameters = json.loads((folder / "checkpoint.json").read_text(encoding="utf-8"))["parameters"]
-        recipe = dict(settings(yaml.safe_load(dump_recipe(load_recipe(folder / "recipe.yaml")))))
+        recipe = dict(settings(yaml.safe_load(dump_recipe(load_resolved(folder / "recipe.yaml")))))
     different = {key: recipe.get(key, "-") for key in {**reference, **recipe} if recipe.get(key) != reference.get(key)}
     changes = "; ".join(f"{key}={value}" for key, value in sorted(different.items()) if key not in IGNORED)
     return {

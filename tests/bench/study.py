@@ -24,7 +24,7 @@ import numpy as np
 
 from sercli.evaluation.compare import compare
 from sercli.labels import LABEL_SETS
-from sercli.training.recipe_file import load_recipe
+from sercli.training.recipe_file import load_resolved
 
 Place = tuple[int, str]
 """Seed and fold."""
@@ -49,7 +49,7 @@ def read(runs: Sequence[Path]) -> Variant:
     for folder in (fold for run in runs for fold in sorted(run.glob("fold-*"))):
         if not (folder / "checkpoint.json").exists():
             continue
-        recipe = load_recipe(folder / "recipe.yaml")
+        recipe = load_resolved(folder / "recipe.yaml")
         place = recipe.seed, folder.name.removeprefix("fold-")
         if place in tests:
             raise ValueError(f"{folder}: seed and fold are there already; name each run once")
