@@ -65,7 +65,9 @@ def card_text(folder: Path, repository: str = "", tag: str = "") -> str:
             tag=tag,
         )
     except UndefinedError as problem:
-        raise BundleError(f"{folder}: metrics.json says too little for a card ({problem}); export it again") from problem
+        raise BundleError(
+            f"{folder}: metrics.json says too little for a card ({problem}); export it again"
+        ) from problem
     head = yaml.safe_dump(_metadata(facts), sort_keys=False, allow_unicode=True, width=120)
     return f"---\n{head}---\n{body.rstrip()}\n"
 
@@ -95,7 +97,11 @@ def _result(row: Mapping[str, Any]) -> dict[str, Any]:
         "dataset": {"name": corpora, "type": corpora, "config": data["protocol"], "split": "test"},
         "metrics": [
             {"type": "recall", "name": f"UA, {data['protocol']}, {row['model']['name']}", "value": folds["ua"]["mean"]},
-            {"type": "accuracy", "name": f"WA, {data['protocol']}, {row['model']['name']}", "value": folds["wa"]["mean"]},
+            {
+                "type": "accuracy",
+                "name": f"WA, {data['protocol']}, {row['model']['name']}",
+                "value": folds["wa"]["mean"],
+            },
         ],
     }
 
@@ -122,7 +128,5 @@ def _noise_curve(robustness: Mapping[str, Any]) -> dict[str, Any]:
     levels = sorted({cell["level"] for cell in noisy}, key=lambda level: -float(level.removesuffix(DECIBEL)))
     found = {(cell["kind"], cell["level"]): f"{cell['ua']:.1f}" for cell in noisy}
     curves = {kind: [found.get((kind, level), "") for level in levels] for kind in dict.fromkeys(k for k, _ in found)}
-    others = [
-        f"{cell['kind']} {cell['level']}".strip() + f" {cell['ua']:.1f}" for cell in cells if cell not in noisy
-    ]
+    others = [f"{cell['kind']} {cell['level']}".strip() + f" {cell['ua']:.1f}" for cell in cells if cell not in noisy]
     return {"levels": levels, "curves": curves, "others": others}

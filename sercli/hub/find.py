@@ -23,6 +23,8 @@ class Found:
     folder: Path
     digests: Mapping[str, str] = field(default_factory=dict)
     """file name to its digest (see `digest.matches`), by the manifest or the Hub; empty for a folder of one's own"""
+    fresh: bool = False
+    """came from the Hub just now"""
 
     def check(self, file: str, content: bytes) -> None:
         """Refuse a file's content if it is not the one the manifest, or the Hub, has for it.

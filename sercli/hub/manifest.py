@@ -27,6 +27,7 @@ HEADER = (
     "# The students of the zoo. Written by `sercli zoo bundle` and `sercli zoo publish`: not to be edited by hand.\n"
     "# A student is run only if its files have these hashes.\n"
 )
+YAML_STYLE: dict[str, Any] = {"sort_keys": False, "allow_unicode": True, "width": 120}
 NAME = re.compile(r"[a-z][a-z0-9]*(?:[._-][a-z0-9]+)*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _VERSION = re.compile(r"\d+(\.\d+)*")
@@ -161,7 +162,9 @@ def checked(values: Any, where: str) -> dict[str, Entry]:
     if not isinstance(values, Mapping) or set(values) != {"format", "students"}:
         raise ManifestError(f"{where}: must have the keys format and students alone")
     if values["format"] != FORMAT:
-        raise ManifestError(f"{where}: format must be {FORMAT} for this sercli, not {values['format']!r}; update sercli")
+        raise ManifestError(
+            f"{where}: format must be {FORMAT} for this sercli, not {values['format']!r}; update sercli"
+        )
     if not isinstance(values["students"], Mapping):
         raise ManifestError(f"{where}: students must map names to entries")
     return {name: _entry(name, entry, where) for name, entry in values["students"].items()}
@@ -177,10 +180,19 @@ def dump(entries: Mapping[str, Entry]) -> str:
 
     students = {name: plain(entries[name]) for name in sorted(entries)}
     checked({"format": FORMAT, "students": students}, "manifest")
-    text = yaml.safe_dump({"format": FORMAT, "students": students}, sort_keys=False, allow_unicode=True, width=120)
+    text: str = yaml.safe_dump({"format": FORMAT, "students": students}, **YAML_STYLE)
     known = {name: {file: facts.sha256 for file, facts in entry.files.items()} for name, entry in entries.items()}
     assert digests_by_student(text) == known, "the manifest's layout is not the one that bundled.py reads"
     return HEADER + text
+
+
+def as_yaml(entries: Mapping[str, Entry]) -> str:
+    """Show entries as they would stand in a manifest."""
+    import yaml
+
+    shown = {name: plain(entry) for name, entry in entries.items()}
+    text: str = yaml.safe_dump({"students": shown}, **YAML_STYLE)
+    return text.rstrip()
 
 
 def write(path: Path, entries: Mapping[str, Entry]) -> None:
@@ -269,9 +281,7 @@ def figures(facts: Facts) -> list[Figure]:
     for row in facts.metrics["cross_corpus"]:
         pairs = row["over_pairs"]
         found.append(
-            Figure(
-                row["model"]["name"], row["data"]["protocol"], len(row["data"]["labels"]), pairs["ua"], pairs["wa"]
-            )
+            Figure(row["model"]["name"], row["data"]["protocol"], len(row["data"]["labels"]), pairs["ua"], pairs["wa"])
         )
     return found
 
@@ -332,7 +342,10 @@ def _faults(entry: Entry) -> list[str]:
         (len(set(entry.labels)) == len(entry.labels) > 1, "labels must be two or more, all different"),
         (all(texts), "texts must not be empty"),
         (entry.where.bundled or bool(entry.where.hub), "where must say bundled or have a place on the Hub"),
-        (not entry.where.hub or _pinned(entry.where.hub), "where.hub must be hf:OWNER/REPO@COMMIT, all 40 digits of it"),
+        (
+            not entry.where.hub or _pinned(entry.where.hub),
+            "where.hub must be hf:OWNER/REPO@COMMIT, all 40 digits of it",
+        ),
         (all(len(figure.interval) in (0, 2) for figure in entry.metrics), "metrics: an interval has low and high"),
         (_VERSION.fullmatch(entry.minimum_sercli) is not None, "minimum_sercli must be a version such as 0.1.0"),
         ({CONFIG_FILE, "model.onnx"} <= set(entry.files), f"files must have {CONFIG_FILE} and model.onnx"),

@@ -46,13 +46,13 @@ def obtain(reference: HubReference, *, offline: bool = False) -> Found:
     """
     pinned = _resolve(reference, offline)
     folder = cache.cached(pinned)
+    absent = folder is None
     if folder is None:
         _go_online(pinned, offline)
-        folder = _download(pinned, _listed(pinned))
+        folder = _download(pinned, listed(pinned))
         with suppress(HubError), hub_trouble(pinned):  # so that the cache knows which files the repository lacks
             _note_absent(pinned, folder)
-        _say_licence(str(reference), _card_licence(folder))
-    return Found(folder, cache.digests(folder))
+    return _announced(str(reference), Found(folder, cache.digests(folder), fresh=absent))
 
 
 def obtain_student(name: str, *, offline: bool = False) -> Found:
@@ -66,11 +66,11 @@ def obtain_student(name: str, *, offline: bool = False) -> Found:
     manifest.runs_here(name, entry)
     reference, hashes = parse(entry.where.hub), {file: facts.sha256 for file, facts in entry.files.items()}
     folder = cache.cached(reference, entry.files)
+    absent = folder is None
     if folder is None:
         _go_online(reference, offline)
         folder = _download(reference, _expected(entry))
-        _say_licence(name, entry.licence.weights)
-    return Found(folder, hashes)
+    return _announced(name, Found(folder, hashes, fresh=absent))
 
 
 def pull(model: str, *, offline: bool = False) -> Path:
@@ -96,13 +96,22 @@ def pull(model: str, *, offline: bool = False) -> Path:
             cache.discard(found.folder / name)
         logger.warning("%s: %s not as published; pulled again", model, ", ".join(broken))
         found = find(model, offline=offline)
+    if not found.fresh:
+        _say_licence(model, found)
     return found.folder
 
 
-def weights_licence_of(model: str, folder: Path) -> str:
-    """Find the licence of a student's weights: by the manifest, else by its card; empty if neither says."""
+def _announced(model: str, found: Found) -> Found:
+    """Say once, when a student comes from the Hub, what its licence keeps a user from."""
+    if found.fresh:
+        _say_licence(model, found)
+    return found
+
+
+def _say_licence(model: str, found: Found) -> None:
     entry = manifest.packaged().get(model)
-    return entry.licence.weights if entry else _card_licence(folder)
+    if told := licence_notice(entry.licence.weights if entry else _card_licence(found.folder)):
+        logger.warning("%s: %s", model, told)
 
 
 def _resolve(reference: HubReference, offline: bool) -> HubReference:
@@ -127,7 +136,7 @@ def _expected(entry: Entry) -> dict[str, Remote]:
     return {name: Remote(file.size, file.sha256) for name, file in entry.files.items()}
 
 
-def _listed(reference: HubReference) -> dict[str, Remote]:
+def listed(reference: HubReference) -> dict[str, Remote]:
     """List the files of a bundle in a repository, and say what else there is that will not be used.
 
     Raises:
@@ -150,8 +159,8 @@ def _listed(reference: HubReference) -> dict[str, Remote]:
     for name, file in wanted.items():
         if file.size > LARGEST_FILE:
             raise BundleError(
-                f"{reference}: {name} has {file.size / 1e6:.0f} MB, more than the {LARGEST_FILE / 1e6:.0f} MB a student "
-                "may have; name another repository"
+                f"{reference}: {name} has {file.size / 1e6:.0f} MB, but a student's files have "
+                f"{LARGEST_FILE / 1e6:.0f} MB at most; name another repository"
             )
     return {name: Remote(file.size, file.lfs.sha256 if file.lfs else file.blob_id) for name, file in wanted.items()}
 
@@ -200,11 +209,6 @@ def _card_licence(folder: Path) -> str:
         return str((metadata_load(folder / "README.md") or {}).get("license") or "")
     except (OSError, ValueError, YAMLError):
         return ""  # no card, or one that cannot be read: it says nothing
-
-
-def _say_licence(model: str, licence: str) -> None:
-    if notice := licence_notice(licence):
-        logger.warning("%s: %s", model, notice)
 
 
 def _shortened(names: list[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -37,6 +38,8 @@ def explain(problem: Exception, reference: HubReference) -> SercliError:
     if isinstance(problem, errors.RevisionResolutionError | errors.LocalEntryNotFoundError):
         cause = problem.__cause__  # they say that the cache was no help either
         return explain(cause, reference) if isinstance(cause, Exception) else not_cached(reference, ASKED_OFFLINE)
+    if type(problem) is RuntimeError and isinstance(problem.__cause__, Exception):  # of one of several uploads
+        return explain(problem.__cause__, reference)
     place = f"{constants.ENDPOINT}/{reference.repository}"
     status = getattr(getattr(problem, "response", None), "status_code", None)
     if isinstance(problem, errors.HFValidationError):
@@ -50,7 +53,9 @@ def explain(problem: Exception, reference: HubReference) -> SercliError:
     if isinstance(problem, errors.RepositoryNotFoundError):
         return ModelNotFoundError(f"{reference}: no such repository, or it is private; check the name, or {LOGIN}")
     if status in (401, 403):
-        return HubError(f"{reference}: {constants.ENDPOINT} refused (HTTP {status}); check your token's rights: {LOGIN}")
+        return HubError(
+            f"{reference}: {constants.ENDPOINT} refused (HTTP {status}); check your token's rights: {LOGIN}"
+        )
     if status is not None:
         return HubError(f"{reference}: {constants.ENDPOINT} answered HTTP {status}; try again later")
     if constants.HF_HUB_OFFLINE or isinstance(problem, errors.OfflineModeIsEnabled):
@@ -60,7 +65,9 @@ def explain(problem: Exception, reference: HubReference) -> SercliError:
 
 def not_cached(reference: HubReference, reason: str) -> HubError:
     """Say that what is asked for would have to come from the Hub, which must not be asked."""
-    return HubError(f"{reference}: not in the cache and {reason}; pull it once with a network: sercli zoo pull {reference}")
+    return HubError(
+        f"{reference}: not in the cache and {reason}; pull it once with a network: sercli zoo pull {reference}"
+    )
 
 
 def _explain_system(problem: Exception, reference: HubReference) -> SercliError:
@@ -71,15 +78,15 @@ def _explain_system(problem: Exception, reference: HubReference) -> SercliError:
     if code == errno.ENOSPC:
         return OutputError(f"{reference}: disk full in {constants.HF_HUB_CACHE}; free some, or set HF_HOME elsewhere")
     if code is not None and getattr(problem, "filename", None) is not None:
-        return OutputError(
-            f"{problem.filename}: cannot write the cache ({problem.strerror}); check its rights, or set HF_HOME elsewhere"  # type: ignore[attr-defined]
-        )
+        place = constants.HF_HUB_CACHE
+        reason = os.strerror(code)
+        return OutputError(f"{place}: cannot be written ({reason}); check its rights, or set HF_HOME elsewhere")
     reason = _first_line(problem)
     if "Consistency check failed" in reason or "content-length" in reason.lower() or _broken_off(problem):
         return HubError(f"{reference}: the download broke off; run the command again, finished files are kept")
     return HubError(
-        f"{reference}: {constants.ENDPOINT} cannot be reached ({reason}); connect, name a mirror in HF_ENDPOINT, or use "
-        "--offline with what is cached"
+        f"{reference}: {constants.ENDPOINT} cannot be reached ({reason}); connect, name a mirror in HF_ENDPOINT, "
+        "or use what is cached with --offline"
     )
 
 

@@ -68,8 +68,8 @@ class StudentPart:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     """single sizes of the architecture that differ from the named one"""
     start: str = ""
-    """begin with this student (name of the zoo, `hf:owner/repo@commit`, bundle or run folder), and take its architecture
-    and sizes; it must not have heard a speaker the run holds out"""
+    """begin with this student (name of the zoo, `hf:owner/repo@commit`, bundle or run folder), and take its
+    architecture and sizes; it must not have heard a speaker the run holds out"""
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,8 @@ class BundlePart:
     """A student, or a teacher that `sercli train` made, that teaches."""
 
     name: str = ""
-    """name of the zoo, `hf:owner/repo@commit`, or a bundle or run folder; it must not have heard a speaker the run holds out"""
+    """name of the zoo, `hf:owner/repo@commit`, or a bundle or run folder; it must not have heard a speaker
+    the run holds out"""
     weight: float = 1.0
     """of its logits in the average over teachers"""
 
