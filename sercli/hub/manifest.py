@@ -82,7 +82,7 @@ class Figure:
 class Speed:
     """What it costs to run on one thread."""
 
-    macs_per_second: float
+    macs_per_second: int
     """multiply-accumulates per second of audio"""
     real_time_factor: float
     """CPU time divided by the audio's duration, where the bundle was exported"""
@@ -253,7 +253,7 @@ def entry_of(folder: Path, where: Where, card: str | None = None) -> Entry:
         licence=Licence(CODE_LICENCE, facts.licence),
         corpora=tuple(item.corpus for item in facts.material),
         metrics=tuple(figures(facts)),
-        speed=Speed(cost["macs_per_second"], cost["real_time_factor"]) if cost else None,
+        speed=Speed(round(cost["macs_per_second"]), cost["real_time_factor"]) if cost else None,
         defaults=Defaults("float32", config.window_seconds, config.hop_seconds, config.abstain_threshold),
         minimum_sercli=config.sercli_version,
         files={name: File(len(contents[name]), sha256(contents[name])) for name in sorted(contents)},
