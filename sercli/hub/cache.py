@@ -74,12 +74,12 @@ def remove(reference: HubReference, every_revision: bool = False) -> int:
     Raises:
         ModelNotFoundError: nothing of it is cached
     """
-    from huggingface_hub import scan_cache_dir
+    from huggingface_hub import constants, scan_cache_dir
     from huggingface_hub.errors import CacheNotFound
 
     try:
-        cache = scan_cache_dir()
-    except CacheNotFound:
+        cache = scan_cache_dir(constants.HF_HUB_CACHE)
+    except (CacheNotFound, ValueError):  # the latter where it is a file
         raise ModelNotFoundError(f"{reference}: not in the cache") from None
     commits = {
         revision.commit_hash
