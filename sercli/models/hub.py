@@ -57,12 +57,10 @@ class PretrainedStudent(nn.Module, PyTorchModelHubMixin):
         students.save_weights(self.network, save_directory / WEIGHTS)
 
     @classmethod
-    def _load_as_safetensor(
-        cls, model: "PretrainedStudent", model_file: str, map_location: str, strict: bool
-    ) -> "PretrainedStudent":
+    def _load_as_safetensor(cls, model: Any, model_file: str, map_location: str, strict: bool) -> Any:
         students.load_weights(model.network, Path(model_file))
         return model.to(map_location).eval()
 
     @classmethod
-    def _load_as_pickle(cls, model: "PretrainedStudent", model_file: str, map_location: str, strict: bool) -> Any:
+    def _load_as_pickle(cls, model: Any, model_file: str, map_location: str, strict: bool) -> Any:
         raise BundleError(f"{model_file}: a pickle, which sercli never loads; the repository has no {WEIGHTS}")

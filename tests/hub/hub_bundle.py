@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 from pathlib import Path
+from typing import Any
 
 RECIPE = """name: tiny
 corpus: {labels: seven, sources: [{name: ravdess, root: ''}]}
@@ -14,7 +15,7 @@ seed: 3
 """
 
 
-def metrics() -> dict[str, object]:
+def metrics() -> dict[str, Any]:
     """What `sercli export` would write of a student measured on two protocols."""
     folds = {
         "model": {"name": "tiny-ravdess"},
