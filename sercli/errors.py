@@ -4,9 +4,11 @@
     ├── UsageError               exit 2   an option, argument or combination of them is wrong
     │   ├── RecipeError          exit 2   a recipe has an unknown key or a bad value
     │   ├── LabelError           exit 2   labels that cannot be mapped to the set asked for
-    │   └── ModelNotFoundError   exit 2   no student of that name or in that folder
+    │   └── ModelNotFoundError   exit 2   no student of that name, in that folder or in that repository
     ├── AudioError               exit 1   one input cannot be read as audio (an error row in a batch)
     ├── BundleError              exit 1   a student bundle is incomplete, altered or of another format
+    │   └── ManifestError        exit 1   the zoo's manifest has an unknown key or a bad value
+    ├── HubError                 exit 1   the Hub cannot be reached, refuses, or breaks off
     ├── CorpusError              exit 1   a corpus or table is missing or malformed
     │   └── LeakError            exit 1   a speaker stands on two sides of a split
     ├── OutputError              exit 1   results cannot be written (disk full, read-only, would overwrite)
@@ -66,6 +68,14 @@ class AudioError(SercliError):
 
 class BundleError(SercliError):
     """A student bundle is incomplete, altered or of another format."""
+
+
+class ManifestError(BundleError):
+    """The zoo's manifest has an unknown key or a bad value."""
+
+
+class HubError(SercliError):
+    """The Hub cannot be reached, refuses, or breaks off."""
 
 
 class CorpusError(SercliError):

@@ -13,8 +13,14 @@ from sercli.errors import RecipeError
 Part = TypeVar("Part")
 
 
-def from_dict(kind: type[Part], values: Mapping[str, Any], place: str) -> Part:
+def from_dict(kind: type[Part], values: Mapping[str, Any], place: str, what: str = "recipe key") -> Part:
     """Build a frozen dataclass from plain values, refusing what it does not know.
+
+    Args:
+        kind: the dataclass
+        values: key to value
+        place: dotted name of its place, with a dot at the end, empty at the top
+        what: such a key is called in messages
 
     Raises:
         RecipeError: names the dotted key and the nearest known one, or the kind of value that is needed
@@ -24,27 +30,27 @@ def from_dict(kind: type[Part], values: Mapping[str, Any], place: str) -> Part:
         if key not in hints:
             near = get_close_matches(str(key), hints, n=1)
             hint = f"did you mean {place}{near[0]!s}?" if near else f"known: {', '.join(hints)}"
-            raise RecipeError(f"unknown recipe key {place}{key}; {hint}")
-    return kind(**{key: _convert(hints[key], value, f"{place}{key}") for key, value in values.items()})
+            raise RecipeError(f"unknown {what} {place}{key}; {hint}")
+    return kind(**{key: _convert(hints[key], value, f"{place}{key}", what) for key, value in values.items()})
 
 
-def _convert(kind: Any, value: Any, place: str) -> Any:
+def _convert(kind: Any, value: Any, place: str, what: str) -> Any:
     origin, arguments = get_origin(kind), get_args(kind)
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         if isinstance(value, str) and "name" in get_type_hints(kind):
             value = {"name": value}
         if not isinstance(value, Mapping):
             raise RecipeError(f"{place}: needs a mapping of keys to values, not {value!r}")
-        return from_dict(kind, value, f"{place}.")
+        return from_dict(kind, value, f"{place}.", what)
     if origin is tuple:
         if not isinstance(value, list | tuple):
             raise RecipeError(f"{place}: needs a list, not {value!r}")
         kinds = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else list(arguments)
         if len(kinds) != len(value):
             raise RecipeError(f"{place}: needs {len(kinds)} values, not {len(value)}")
-        return tuple(_convert(kinds[i], item, f"{place}[{i}]") for i, item in enumerate(value))
+        return tuple(_convert(kinds[i], item, f"{place}[{i}]", what) for i, item in enumerate(value))
     if origin in (Union, UnionType):
-        return None if value is None else _convert(arguments[0], value, place)
+        return None if value is None else _convert(arguments[0], value, place, what)
     if origin is not None and issubclass(origin, Mapping):
         if place.endswith("method") and isinstance(value, list):
             value = join_entries(value, place)

@@ -55,7 +55,7 @@ def list_(form: str) -> None:
         ]
         for entry in CORPORA.values()
     ]
-    output.result(_columns([head, *rows_]))
+    output.result(output.columns([head, *rows_]))
     output.note("Your own data: `folder` (a folder per class), or a .csv or .jsonl table.")
 
 
@@ -148,10 +148,3 @@ def _report(report: Report) -> str:
     warnings = len(report.findings) - report.errors
     lines.append(f"errors: {report.errors}, warnings: {warnings}" if report.findings else "clean")
     return "\n".join(lines)
-
-
-def _columns(rows: list[list[str]]) -> str:
-    widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )

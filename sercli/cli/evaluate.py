@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sercli.cli import extras, output
-from sercli.cli.predict import complete_model
+from sercli.cli.models import OFFLINE_HELP, complete_model
 from sercli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ class GroupedHelp(click.Command):
 @click.option("-o", "--output", "runs", type=PATH, help="Folder of the folds' runs.  [default: runs/NAME]")
 @click.option("--resume", is_flag=True, help="Go on with unfinished folds; finished ones are kept.")
 @click.option("--precision", type=PRECISION, default="float32", help="Graph of a bundle.  [default: float32]")
+@click.option("--offline", is_flag=True, help=OFFLINE_HELP)
 @click.option("--seed", type=click.IntRange(0), default=0, metavar="N", help="Of noise and intervals.  [default: 0]")
 @click.option("--against", metavar="MODEL", shell_complete=complete_model, help="Compare with this one, or a --report.")
 @click.option("--cost", is_flag=True, help="Size, MACs, and time and memory on one thread; of a bundle.")
@@ -81,7 +82,9 @@ class GroupedHelp(click.Command):
 @click.option("-f", "--format", "form", type=FORMAT, help="Default: table on a terminal, jsonl when piped.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress bar, no notes; warnings are still told.")
 def evaluate(model: str | None, overrides: tuple[str, ...], **options: Any) -> None:
-    """Measure MODEL (a bundled student, a bundle or a run folder) on a corpus or table, or a recipe by its protocol.
+    """Measure MODEL on a corpus or table, or a recipe by its protocol.
+
+    MODEL is a name of the zoo, hf:OWNER/REPO@REVISION, a bundle or a run folder.
 
     One line per figure, with 95 % intervals over speakers: UA, WA, macro F1, recall, calibration, groups. SEEN marks
     what the model was trained, selected or calibrated on: such a figure says nothing about other speakers.
@@ -178,7 +181,7 @@ def _comparison(settings: Settings, options: dict[str, Any]) -> Comparison:
     if file.suffix == ".csv":
         said = read_predictions(file)
         return lambda found: compared_with_predictions(found, said, str(file), settings)
-    other = open_model(options["against"], options["precision"])
+    other = open_model(options["against"], options["precision"], offline=options["offline"])
 
     def compare(found: Evaluation) -> dict[str, Any]:
         with progress_bar(not options["quiet"], found.metrics["data"]["utterances"]) as bar:
@@ -198,7 +201,7 @@ def _by_model(name: str, grid: Grid, settings: Settings, options: dict[str, Any]
     if options["protocol"] == CROSS_CORPUS:
         raise UsageError(f"{CROSS_CORPUS} trains on each corpus in turn: give it a --recipe, or leave --protocol out")
     published = protocol(options["protocol"]) if options["protocol"] else None
-    opened = open_model(name, options["precision"])
+    opened = open_model(name, options["precision"], offline=options["offline"])
     if options["cost"] and opened.kind != "bundle":
         raise UsageError(f"{name}: --cost needs a bundle; make one with `sercli export`")
     utterances = _utterances(options)

@@ -18,6 +18,7 @@ EXTRAS = {
         "jinja2",
         "safetensors",
     ),
+    "push": ("jinja2",),
     "eval": ("matplotlib", "sklearn", "onnx"),
 }
 """Extra to the packages that its commands import."""

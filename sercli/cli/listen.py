@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sercli.cli import output
-from sercli.cli.predict import complete_model
+from sercli.cli.models import OFFLINE_HELP, complete_model
 from sercli.errors import MicrophoneError, UsageError
 from sercli.hub.bundled import DEFAULT_MODEL
 
@@ -40,10 +40,11 @@ POSITIVE = click.FloatRange(0, min_open=True)
     "--model",
     default=DEFAULT_MODEL,
     show_default=True,
-    metavar="NAME|FOLDER",
+    metavar="MODEL",
     shell_complete=complete_model,
-    help="Bundled student, or a bundle folder.",
+    help="Name of the zoo, bundle folder, or hf:OWNER/REPO@REVISION.",
 )
+@click.option("--offline", is_flag=True, help=OFFLINE_HELP)
 @click.option(
     "-f",
     "--format",
@@ -247,7 +248,7 @@ def _listen(form: str, stop: Stop, options: dict[str, Any]) -> int:
     from sercli.live.session import Session
     from sercli.runtime.student import load
 
-    student = load(options["model"], precision=options["precision"])
+    student = load(options["model"], precision=options["precision"], offline=options["offline"])
     settings = _settings(student, options)
     notes = _Notes(options["quiet"])
     summary, worst = Summary(settings.hop_seconds), 0.0

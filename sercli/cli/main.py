@@ -24,6 +24,7 @@ COMMANDS = {
     "distill": "Train a student from a teacher.",
     "eval": "Measure a model or a recipe: figures with intervals, noise, cost, pictures.",
     "export": "Turn a trained checkpoint into a student bundle (ONNX, int8).",
+    "zoo": "List, pull, verify and publish students.",
     "cache": "Show or clear what teachers have computed.",
     "corpus": "List, tabulate and check speech corpora.",
 }
@@ -53,6 +54,7 @@ class LazyGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the verb; a closed pipe must not reach click, which would call it a failure."""
+        output.show_log()
         try:
             return super().invoke(ctx)
         except BrokenPipeError as problem:

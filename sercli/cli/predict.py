@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sercli.cli import output
+from sercli.cli.models import OFFLINE_HELP, complete_model
 from sercli.errors import OutputError, SercliError, UsageError
-from sercli.hub.bundled import DEFAULT_MODEL, students
+from sercli.hub.bundled import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from sercli.runtime.batch import Report, Settings, Workers
@@ -26,11 +27,6 @@ BY_EXTENSION = {".csv": "csv", ".json": "json", ".srt": "srt", ".textgrid": "tex
 """What --output FILE means without --format; everything else is jsonl."""
 
 
-def complete_model(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
-    """Complete the name of a bundled student on TAB."""
-    return [name for name in students() if name.startswith(incomplete)]
-
-
 @click.command(
     epilog="Exit codes: 0 all labelled, 1 nothing labelled, 2 wrong usage, 3 some inputs failed, 130 Ctrl-C."
 )
@@ -40,10 +36,11 @@ def complete_model(_ctx: click.Context, _param: click.Parameter, incomplete: str
     "--model",
     default=DEFAULT_MODEL,
     show_default=True,
-    metavar="NAME|FOLDER",
+    metavar="MODEL",
     shell_complete=complete_model,
-    help="Bundled student, or a bundle folder.",
+    help="Name of the zoo, bundle folder, or hf:OWNER/REPO@REVISION.",
 )
+@click.option("--offline", is_flag=True, help=OFFLINE_HELP)
 @click.option(
     "-f",
     "--format",
@@ -126,7 +123,7 @@ def predict(paths: tuple[str, ...], **options: Any) -> int:
     from sercli.runtime.student import load
 
     threads = options["threads"] or usable_cores()
-    student = load(options["model"], precision=options["precision"])
+    student = load(options["model"], precision=options["precision"], offline=options["offline"])
     settings = _settings(student, form, options)
     inputs = Inputs(paths, options["stdin_name"])
     if options["target"] is not None:

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sercli.errors import BundleError, MissingExtraError, SercliError, UsageError
-from sercli.hub.bundled import resolve
+from sercli.hub.find import find
 from sercli.runtime.bundle import ONNX_FILES, SAMPLE_RATE
 from sercli.runtime.student import Precision, load
 
@@ -72,7 +72,7 @@ def cost(folder: Path, precision: Precision = "float32", seconds: float = 3.0) -
         raise MissingExtraError(problem) from None
     from sercli.evaluation.macs import count_macs
 
-    folder = resolve(folder)
+    folder = find(folder).folder
     config = load(folder, precision=precision).config
     if not config.min_seconds <= seconds <= config.clip_seconds:
         span = f"{config.min_seconds:g} to {config.clip_seconds:g} s"

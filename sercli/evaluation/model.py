@@ -17,7 +17,7 @@ import numpy.typing as npt
 from sercli.corpora.splits import Speaker
 from sercli.corpora.table import Utterance
 from sercli.errors import BundleError
-from sercli.hub.bundled import resolve
+from sercli.hub.find import find
 from sercli.runtime.bundle import CONFIG_FILE, ONNX_FILES, BundleConfig
 from sercli.runtime.student import ID_DIGITS, Precision, Student, load
 
@@ -81,17 +81,21 @@ class Model:
         }
 
 
-def open_model(name: str | os.PathLike[str], precision: Precision = "float32") -> Model:
+def open_model(name: str | os.PathLike[str], precision: Precision = "float32", *, offline: bool = False) -> Model:
     """Open a model for testing.
 
     Args:
-        name: a bundled student, a bundle folder, or the folder of a run that `sercli train` finished
+        name: a student of the zoo, `hf:owner/repo@revision`, a bundle folder, or the folder of a run that
+            `sercli train` finished
         precision: of a bundle; runs have float32 only
+        offline: use what is cached of the Hub, or fail
 
     Raises:
-        ModelNotFoundError, BundleError: there is none, or it is incomplete
+        ModelNotFoundError, HubError, BundleError: there is none, it cannot be had, or it is incomplete or altered
     """
-    folder = resolve(name)
+    found = find(name, offline=offline)
+    found.verify()
+    folder = found.folder
     if (folder / CONFIG_FILE).exists() or not (folder / CHECKPOINT).exists():
         student = load(folder, precision=precision)
         file = folder / ONNX_FILES[precision]

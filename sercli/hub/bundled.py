@@ -1,20 +1,21 @@
-"""The students that come with the package, found by name without network, manifest or YAML.
+"""The students that come with the package, found by name without network and without YAML.
 
-A checkout has them in `zoo/students/NAME`, an installed wheel in `sercli/hub/bundled/students/NAME`.
+A checkout has them in `zoo/students/NAME`, an installed wheel in `sercli/hub/bundled/students/NAME`, with the manifest
+beside them. Labelling and TAB need only its names and hashes, and importing YAML would cost them more than everything
+else they do here; so these are read line by line, in the layout that `manifest.dump` writes and checks.
 """
 
 from __future__ import annotations
 
-import os
-from difflib import get_close_matches
+import re
 from pathlib import Path
-
-from sercli.errors import ModelNotFoundError
 
 DEFAULT_MODEL = "micro"
 
 _PACKAGE = Path(__file__).resolve().parent
 _HOMES = (_PACKAGE / "bundled" / "students", _PACKAGE.parent.parent / "zoo" / "students")
+_STUDENT = re.compile(r"^  (\S+):\n((?:    .*\n)*)", re.MULTILINE)
+_FILE = re.compile(r"^      (\S+):\n        size: \d+\n        sha256: ([0-9a-f]{64})$", re.MULTILINE)
 
 
 def students() -> dict[str, Path]:
@@ -28,25 +29,26 @@ def students() -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
-def resolve(model: str | os.PathLike[str]) -> Path:
-    """Find the bundle folder of a model.
+def manifest_file() -> Path | None:
+    """Find the packaged manifest; None where the package has lost it."""
+    return next((path for home in _HOMES if (path := home.with_name("manifest.yaml")).is_file()), None)
 
-    Args:
-        model: name of a bundled student, or a folder; what contains a separator is always a folder
 
-    Raises:
-        ModelNotFoundError: neither, with the nearest name and all names
-    """
-    text = os.fspath(model)
-    known = students()
-    if text in known:
-        return known[text]
-    folder = Path(text)
-    if folder.is_dir():
-        return folder
-    names = ", ".join(known) or "none are installed"
-    if not isinstance(model, str) or os.sep in text:
-        raise ModelNotFoundError(f"no student folder {text!r}; give its path, or one of the bundled students: {names}")
-    near = get_close_matches(text, known, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise ModelNotFoundError(f"no student named {text!r}{hint} (bundled students: {names}; or give a folder)")
+def names() -> tuple[str, ...]:
+    """Name the students of the packaged manifest, bundled or on the Hub."""
+    return tuple(digests_by_student(_manifest_text()))
+
+
+def digests(name: str) -> dict[str, str]:
+    """Map a student's files to the sha256 that the packaged manifest gives them."""
+    return digests_by_student(_manifest_text())[name]
+
+
+def digests_by_student(manifest: str) -> dict[str, dict[str, str]]:
+    """Read names and hashes off a manifest's lines: student to file name to sha256."""
+    return {name: dict(_FILE.findall(block)) for name, block in _STUDENT.findall(manifest)}
+
+
+def _manifest_text() -> str:
+    path = manifest_file()
+    return "" if path is None else path.read_text(encoding="utf-8")

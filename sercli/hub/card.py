@@ -1,150 +1,132 @@
-"""The model card: what a student was trained on, how it was measured, and what it must not be used for."""
+"""The model card: what a student was trained on, how it was measured, and what it must not be used for.
 
-# ruff: noqa: E501 - a table row of the card is one line
+It is made from the bundle's own files, so that no figure of it is ever typed.
+"""
+
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-TEMPLATE = """---
-license: {{ licence_id }}
-library_name: sercli
-pipeline_tag: audio-classification
-tags: [speech-emotion-recognition, onnx, sercli]
-language: [{{ languages | join(", ") }}]
-{% if model_index %}model-index:
-- name: {{ config.name }}
-  results:
-{% for row in model_index %}  - task: {type: audio-classification, name: Speech emotion recognition}
-    dataset: {name: {{ row.corpus }}, type: {{ row.corpus }}}
-    metrics: [{type: recall, name: "UA, {{ row.protocol }}", value: {{ row.ua }}}]
-{% endfor %}{% endif %}---
-# {{ config.name }}
+from sercli.hub.citations import citations
+from sercli.hub.facts import CODE_LICENCE, Facts, licence_id, read_facts
 
-A speech emotion student of {{ "{:,}".format(config.parameters) }} parameters ({{ config.architecture }}): 16 kHz
-waveform in, {{ config.labels | length }} classes out ({{ config.labels | join(", ") }}). The front end is inside the
-ONNX graph.
-
-| file | size |
-|---|---|
-{% for name, size in metrics.bytes.items() %}| `{{ name }}` | {{ "%.2f" % (size / 1e6) }} MB |
-{% endfor %}
-## Measured
-{% if metrics.cross_validation %}Cross-validation of the same network, speaker-disjoint, trained on that corpus alone by its own recipe, whose
-augmentation may differ from this student's (`metrics.json` has it in full); test speakers are looked at once. Acted
-speech: expect less on spontaneous speech and in other languages.
-
-| corpus, protocol | classes | UA, mean of folds | UA pooled (95 % interval over speakers) | WA, mean of folds | seed | development speakers |
-|---|---|---|---|---|---|---|
-{% for row in metrics.cross_validation %}| {{ row.data.protocol }} | {{ row.data.labels | length }} | {{ "%.1f" % row.over_folds.ua.mean }} +- {{ "%.1f" % row.over_folds.ua.std }} | {{ interval(row.figures.ua) }} | {{ "%.1f" % row.over_folds.wa.mean }} | {{ row.seed }} | {{ row.development }} |
-{% endfor %}
-{% endif %}{% for row in metrics.cross_corpus %}Trained on one corpus and tested on another, over the labels both have: UA {{ "%.1f" % row.over_pairs.ua }} on average
-over {{ row.pairs.values() | map("length") | sum }} pairs of corpora ({{ row.pairs | join(", ") }}), where chance is {{ "%.1f" % row.over_pairs.chance }}.
-
-{% endfor %}The released weights were trained on everyone but the development speakers below, so no corpus listed here can test
-them. On those development speakers, which chose the epoch and the calibration (an optimistic figure): UA
-{{ "%.1f" % metrics.development.ua }}{% for name, ua in metrics.development.ua_by_file.items() %}, `{{ name }}` {{ "%.1f" % ua }}{% endfor %}. By corpus:
-{% for corpus, ua in metrics.development.ua_by_corpus.items() %}{{ ", " if not loop.first }}{{ corpus }} {{ "%.1f" % ua }}{% endfor %}.
-
-Scores are calibrated with temperature {{ "%.2f" % config.temperature }}; below {{ "%.2f" % config.abstain_threshold }}
-the runtime says `uncertain`: on the development speakers, every corpus counting alike, labels with lower scores were
-more often wrong than right.
-
-## Trained on
-| corpus | language | licence | training speakers | development speakers |
-|---|---|---|---|---|
-{% for row in material %}| {{ row.title }} | {{ row.language }} | {{ row.licence }} | {{ row.train | join(" ") }} | {{ row.dev | join(" ") or "none" }} |
-{% endfor %}
-Weights: {{ licence }}, the strictest licence among these corpora. The code of sercli is Apache-2.0.
-
-## Intended use and limits
-For research, for sorting one's own recordings, and for software that reacts to the sound of a voice with the speaker's
-knowledge. It hears acted vocal expression, not what a person feels. Not for decisions about people; not at work, in
-schools or in education, where Article 5(1)(f) of the EU AI Act bans inferring emotions (medical and safety reasons
-excepted); elsewhere the Act treats emotion recognition as high-risk and asks that people be told.
-
-## Use
-```sh
-sercli predict file.wav --model {{ config.name }}
-```
-Without sercli: `waveform` float32 (batch, samples) at 16 kHz, zero-padded on the right, and `lengths` int64 (batch,) go
-into `model.onnx`; `softmax(logits / {{ config.temperature }})` are the scores of {{ config.labels | join(", ") }}.
-"""
-
-LANGUAGE_CODES = {
-    "Amharic": "am",
-    "Arabic": "ar",
-    "English": "en",
-    "French": "fr",
-    "German": "de",
-    "Greek": "el",
-    "Italian": "it",
-    "Mandarin": "zh",
-    "Polish": "pl",
-    "Turkish": "tr",
-    "Urdu": "ur",
-}
-STRICTEST_FIRST = ("CC BY-NC-ND 4.0", "CC BY-NC-SA 4.0", "CC BY-NC 4.0", "CC BY-SA 4.0", "CC BY 4.0", "CC0")
+TEMPLATE = Path(__file__).with_name("card.md.j2")
+CARD = "README.md"
+DECIBEL = " dB"
 
 
-def write_card(path: Path, config: dict[str, Any], metrics: dict[str, Any]) -> None:
-    """Write a bundle's README.md with Hub metadata (licence, languages, model-index)."""
-    from jinja2 import Environment, StrictUndefined
+def write_card(folder: Path, repository: str = "", tag: str = "") -> None:
+    """Write a bundle's README.md; arguments as of `card_text`.
 
-    from sercli.corpora import CORPORA
+    Raises:
+        BundleError: a file of the bundle is missing or says too little
+    """
+    (folder / CARD).write_text(card_text(folder, repository, tag), encoding="utf-8")
 
-    material = []
-    train, dev = metrics["material"]["train"], metrics["material"]["dev"]
-    for name, side in train.items():
-        corpus = CORPORA.get(name)
-        material.append(
-            {
-                "title": corpus.title if corpus else name or "unnamed corpus",
-                "language": corpus.language if corpus else "not stated",
-                "licence": corpus.licence if corpus else "not stated",
-                "train": side["speakers"],
-                "dev": dev.get(name, {}).get("speakers", []),
-            }
-        )
-    licence, licence_id = _licence({row["licence"] for row in material})
-    environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
-    text = environment.from_string(TEMPLATE).render(
-        config=config,
-        metrics=metrics,
-        material=material,
-        interval=_interval,
-        licence=licence,
-        licence_id=licence_id,
-        languages=sorted(
-            {code for row in material for name, code in LANGUAGE_CODES.items() if name in row["language"]}
-        ),
-        model_index=[
-            {"corpus": corpus, "protocol": row["data"]["protocol"], "ua": row["over_folds"]["ua"]["mean"]}
-            for row in metrics["cross_validation"]
-            for corpus in row["data"]["corpora"]
-        ],
+
+def card_text(folder: Path, repository: str = "", tag: str = "") -> str:
+    """Make a bundle's card, with the Hub's metadata (licence, languages, model-index) on top.
+
+    Args:
+        folder: of the bundle, with config.json, metrics.json and recipe.yaml
+        repository: owner/name where it lies or will lie; empty for a folder that is nowhere else
+        tag: of the revision that the card's example names
+
+    Raises:
+        BundleError: a file of the bundle is missing or says too little
+    """
+    import yaml
+    from jinja2 import Environment, StrictUndefined, UndefinedError
+
+    from sercli.errors import BundleError
+
+    facts = read_facts(folder)
+    environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False)
+    environment.filters.update(
+        points="{:.1f}".format, interval=_interval, spread=_spread, group=_group, noise_curve=_noise_curve
     )
-    path.write_text(text, encoding="utf-8")
+    method = facts.recipe.get("method") or {}
+    try:
+        body = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+            config=facts.config,
+            metrics={"cost": None, **facts.metrics},
+            cross_validation=[{"groups": None, "robustness": None, **row} for row in facts.metrics["cross_validation"]],
+            cross_corpus=facts.metrics["cross_corpus"],
+            material=facts.material,
+            recipe={"seed": 0, **facts.recipe},
+            methods=list(method),
+            taught=any((facts.recipe.get("teacher") or {}).get(who) for who in ("encoders", "students")),
+            citations=citations(method),
+            licence=facts.licence,
+            code_licence=CODE_LICENCE,
+            repository=repository,
+            tag=tag,
+        )
+    except UndefinedError as problem:
+        raise BundleError(
+            f"{folder}: metrics.json says too little for a card ({problem}); export it again"
+        ) from problem
+    head = yaml.safe_dump(_metadata(facts), sort_keys=False, allow_unicode=True, width=120)
+    return f"---\n{head}---\n{body.rstrip()}\n"
 
 
-def _interval(figure: dict[str, Any]) -> str:
+def _metadata(facts: Facts) -> dict[str, Any]:
+    """Say for the Hub's search what the card says for people; its model-index is read by leaderboards."""
+    identifier = licence_id(facts.licence)
+    other = {"license_name": "of-the-training-material", "license_link": "README.md"} if identifier == "other" else {}
+    metadata = {
+        "license": identifier,
+        **other,
+        "language": list(facts.languages),
+        "library_name": "sercli",
+        "pipeline_tag": "audio-classification",
+        "tags": ["speech-emotion-recognition", "speech", "onnx", "safetensors", "sercli"],
+        "metrics": ["recall", "accuracy"],
+    }
+    results = [_result(row) for row in facts.metrics["cross_validation"]]
+    return {**metadata, "model-index": [{"name": facts.config.name, "results": results}]} if results else metadata
+
+
+def _result(row: Mapping[str, Any]) -> dict[str, Any]:
+    data, folds = row["data"], row["over_folds"]
+    corpora = ", ".join(data["corpora"])
+    return {
+        "task": {"type": "audio-classification", "name": "Speech emotion recognition"},
+        "dataset": {"name": corpora, "type": corpora, "config": data["protocol"], "split": "test"},
+        "metrics": [
+            {"type": "recall", "name": f"UA, {data['protocol']}, {row['model']['name']}", "value": folds["ua"]["mean"]},
+            {
+                "type": "accuracy",
+                "name": f"WA, {data['protocol']}, {row['model']['name']}",
+                "value": folds["wa"]["mean"],
+            },
+        ],
+    }
+
+
+def _interval(figure: Mapping[str, Any]) -> str:
     if figure["low"] is None:
         return f"{figure['value']:.1f}"
     return f"{figure['value']:.1f} ({figure['low']:.1f} to {figure['high']:.1f})"
 
 
-def _licence(licences: set[str]) -> tuple[str, str]:
-    """Find the licence of the weights and its Hub identifier.
+def _spread(figure: Mapping[str, float]) -> str:
+    return f"{figure['mean']:.1f} +- {figure['std']:.1f}"
 
-    Weights are no derivative that NoDerivatives could forbid to share, but they may not be freer than their material:
-    NonCommercial-ShareAlike is what the corpora's own terms add up to. Where a corpus has terms of its own (signed
-    forms, research only), no Creative Commons licence covers the weights.
-    """
-    if any(licence not in STRICTEST_FIRST and not licence.startswith("not ") for licence in licences):
-        return "not stated; that of the training material applies", "other"
-    strictest = [licence for licence in STRICTEST_FIRST if licence in licences]
-    if strictest and strictest[0].startswith("CC BY-NC"):
-        return "CC BY-NC-SA 4.0", "cc-by-nc-sa-4.0"
-    if strictest and licences <= set(STRICTEST_FIRST):  # a licence that nobody knows may forbid more than these
-        return strictest[0], strictest[0].lower().replace(" ", "-")
-    return "not stated; that of the training material applies", "other"
+
+def _group(column: Mapping[str, Any], name: str) -> str:
+    (group,) = (group for group in column["groups"] if group["name"] == name)
+    return f"{name}: {_interval({**group, 'value': group['ua']})}"
+
+
+def _noise_curve(robustness: Mapping[str, Any]) -> dict[str, Any]:
+    """Sort the cells of a robustness grid: UA per kind of noise over levels in dB, and one by one what has no curve."""
+    cells = robustness["cells"]
+    noisy = [cell for cell in cells if cell["level"].endswith(DECIBEL) and cell["kind"] != "gain"]
+    levels = sorted({cell["level"] for cell in noisy}, key=lambda level: -float(level.removesuffix(DECIBEL)))
+    found = {(cell["kind"], cell["level"]): f"{cell['ua']:.1f}" for cell in noisy}
+    curves = {kind: [found.get((kind, level), "") for level in levels] for kind in dict.fromkeys(k for k, _ in found)}
+    others = [f"{cell['kind']} {cell['level']}".strip() + f" {cell['ua']:.1f}" for cell in cells if cell not in noisy]
+    return {"levels": levels, "curves": curves, "others": others}

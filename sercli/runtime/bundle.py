@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from pathlib import Path
@@ -67,15 +67,22 @@ class BundleConfig:
     """version that wrote the bundle"""
 
     @classmethod
-    def load(cls, folder: Path) -> BundleConfig:
+    def load(cls, folder: Path, check: Callable[[str, bytes], None] | None = None) -> BundleConfig:
         """Read and check the config.json of a bundle folder.
+
+        Args:
+            folder: of the bundle
+            check: called with the file's name and content before anything is made of it
 
         Raises:
             BundleError: missing, not JSON, an unknown or missing key, or a bad value; names the key
         """
         path = folder / CONFIG_FILE
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
+            content = path.read_bytes()
+            if check is not None:
+                check(CONFIG_FILE, content)
+            values = json.loads(content)
         except FileNotFoundError:
             raise BundleError(f"{folder}: not a student bundle, it has no {CONFIG_FILE}; pull or export it") from None
         except OSError as problem:

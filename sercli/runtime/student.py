@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 
 from sercli.errors import AudioError, BundleError, UsageError
-from sercli.hub.bundled import resolve
+from sercli.hub.find import find
 from sercli.runtime.bundle import ONNX_FILES, BundleConfig
 from sercli.runtime.prediction import Decision, Prediction, silent
 from sercli.runtime.windows import SILENCE_DBFS, is_silent, windows
@@ -30,25 +30,30 @@ INPUTS = {"waveform": ("tensor(float)", 2), "lengths": ("tensor(int64)", 1)}
 """Name to type and rank."""
 
 
-def load(name_or_path: str | os.PathLike[str], *, precision: Precision = "float32", threads: int = 1) -> Student:
+def load(
+    name_or_path: str | os.PathLike[str], *, precision: Precision = "float32", threads: int = 1, offline: bool = False
+) -> Student:
     """Load a student.
 
     Args:
-        name_or_path: a bundled student such as "micro", or a bundle folder
+        name_or_path: a student of the zoo such as "micro", a bundle folder, or "hf:owner/repo@revision"
         precision: "float32", or the smaller "int8"
         threads: onnxruntime's threads within one clip; a Student may also be shared by several threads
+        offline: use what is cached of the Hub, or fail; what is cached at a full commit needs no network anyway
 
     Raises:
         ModelNotFoundError: no such student
         BundleError: its files are incomplete, altered or contradict each other
+        HubError: it would have to come from the Hub, which cannot be reached or refuses
         UsageError: unknown precision, threads below 1
     """
     if precision not in ONNX_FILES:
         raise UsageError(f"unknown precision {precision!r}; choose one of {', '.join(ONNX_FILES)}")
     if threads < 1:
         raise UsageError(f"threads must be at least 1, not {threads}")
-    folder = resolve(name_or_path)
-    config = BundleConfig.load(folder)
+    found = find(name_or_path, offline=offline)
+    folder = found.folder
+    config = BundleConfig.load(folder, found.check)
     path = folder / ONNX_FILES[precision]
     try:
         graph = path.read_bytes()
@@ -56,6 +61,7 @@ def load(name_or_path: str | os.PathLike[str], *, precision: Precision = "float3
         raise BundleError(f"{folder}: {path.name} is missing; pull or export the student again") from None
     except OSError as problem:
         raise BundleError(f"{path}: cannot read ({problem.strerror}); check its rights") from None
+    found.check(path.name, graph)
     session = _session(graph, path, threads)
     _check_graph(session, config, path)
     return Student(config, session, f"{config.name}@{hashlib.sha256(graph).hexdigest()[:ID_DIGITS]}")

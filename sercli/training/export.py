@@ -21,6 +21,7 @@ from sercli.audio import SAMPLE_RATE
 from sercli.corpora.splits import LEAKS
 from sercli.corpora.table import Utterance
 from sercli.errors import BundleError, CorpusError, OutputError, UsageError
+from sercli.evaluation.cost import cost
 from sercli.evaluation.metrics import unweighted_accuracy
 from sercli.hub.card import write_card
 from sercli.models import students, teacher
@@ -101,9 +102,9 @@ def export(
         config = bundle_config(checkpoint, recipe.export, student.arguments.embedding)
         (partial / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
         sizes = {name: (partial / name).stat().st_size for name in [*files, "model.safetensors"]}
-        metrics = _metrics(run, reported, parity, dev_ua, sizes)
+        metrics = {**_metrics(run, reported, parity, dev_ua, sizes), "cost": cost(partial)}
         (partial / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
-        write_card(partial / "README.md", config, metrics)
+        write_card(partial)
         _replace(partial, folder)
     except OSError as problem:
         raise OutputError(f"{folder}: cannot be written ({problem.strerror}); choose another --output") from problem
@@ -175,7 +176,7 @@ def _check_target(folder: Path, overwrite: bool) -> None:
 
 REPORTED = (
     *("date", "versions", "model", "data", "development", "seed", "bootstrap"),
-    *("figures", "folds", "over_folds", "pairs", "over_pairs"),
+    *("figures", "folds", "over_folds", "pairs", "over_pairs", "groups", "robustness"),
 )
 """What a bundle's metrics.json takes over from a recipe's report."""
 

@@ -22,8 +22,8 @@ class StudentPart:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     """single sizes of the architecture that differ from the named one"""
     start: str = ""
-    """begin with this student (a bundled one, a bundle or a run folder), and take its architecture and sizes; it must
-    not have heard a speaker the run holds out; `{fold}` in it is the number of the fold"""
+    """begin with this student (name of the zoo, `hf:owner/repo@commit`, bundle or run folder), and take its
+    architecture and sizes; it must not have heard a speaker the run holds out; `{fold}` in it is the fold's number"""
 
 
 @dataclass(frozen=True)

@@ -36,8 +36,8 @@ class BundlePart:
     """A student, or a teacher that `sercli train` made, that teaches."""
 
     name: str = ""
-    """name of a bundled student, or a bundle or run folder; it must not have heard a speaker the run holds out;
-    `{fold}` in it is the number of the fold, for teachers that were cross-validated (runs/teacher/fold-{fold})"""
+    """name of the zoo, `hf:owner/repo@commit`, or a bundle or run folder; it must not have heard a speaker the run
+    holds out; `{fold}` in it is the fold's number, for teachers that were cross-validated (runs/teacher/fold-{fold})"""
     weight: float = 1.0
     """of its logits in the average over teachers"""
 

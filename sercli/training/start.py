@@ -34,7 +34,7 @@ def starting_student(name: str, labels: Sequence[str], held_out: Iterable[Uttera
     """Find the student that a run begins with.
 
     Args:
-        name: a bundled student, or a bundle or run folder
+        name: a student of the zoo, `hf:owner/repo@revision`, or a bundle or run folder
         labels: of the run
         held_out: utterances of development and test speakers
 

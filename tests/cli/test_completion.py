@@ -22,17 +22,21 @@ def test_committed_completion_is_current(name: str) -> None:
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
-def test_bash_completes_verbs(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [("pre", ["predict"]), ("zoo pul", ["pull"]), ("zoo pull mic", ["micro"]), ("predict --model mic", ["micro"])],
+)
+def test_bash_completes_verbs_and_students(tmp_path: Path, words: str, expected: list[str]) -> None:
     command = tmp_path / "sercli"
     command.write_text(f'#!/bin/sh\nexec {sys.executable} -m sercli "$@"\n')
     command.chmod(0o755)
     script = f"""
         PATH={tmp_path}:$PATH
         source {COMPLETIONS / "sercli.bash"}
-        COMP_WORDS=(sercli pre) COMP_CWORD=1
+        COMP_WORDS=(sercli {words}) COMP_CWORD={len(words.split())}
         _sercli_completion sercli
         echo "${{COMPREPLY[@]}}"
     """
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True, timeout=60)
-    assert done.stdout.split() == ["predict"]
+    assert done.stdout.split() == expected
     assert done.stderr == ""

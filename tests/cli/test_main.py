@@ -13,9 +13,11 @@ import pytest
 import sercli
 from sercli.cli.main import COMMANDS, cli, run
 from sercli.errors import BundleError, ExitCode, SercliError, UsageError
+from sercli.hub.bundled import DEFAULT_MODEL
 from tests.tiny import RATE, tone
 
-FORBIDDEN_IN_PREDICT = {"torch", "transformers", "scipy", "pandas", "matplotlib", "yaml", "huggingface_hub", "sklearn"}
+HEAVY = {"torch", "transformers", "scipy", "pandas", "matplotlib", "sklearn"}
+FORBIDDEN_IN_PREDICT = HEAVY | {"yaml", "huggingface_hub", "jinja2"}
 NOT_FOR_16_KHZ_FILES = {"soxr", "tqdm"}
 
 LIST_MODULES = """
@@ -54,7 +56,9 @@ def test_help_imports_click_only(arguments: list[str]) -> None:
     assert foreign(modules_after(RUN.format(arguments=arguments))) == set()
 
 
-@pytest.mark.parametrize("words", ["sercli ", "sercli predict --", "sercli predict --model "])
+@pytest.mark.parametrize(
+    "words", ["sercli ", "sercli predict --", "sercli predict --model ", "sercli zoo ", "sercli zoo pull m"]
+)
 def test_completion_imports_click_only(words: str) -> None:
     body = "from sercli.cli.main import main; sys.argv = ['sercli']; main()"
     count = str(len(words.split()) - (0 if words.endswith(" ") else 1))
@@ -66,13 +70,21 @@ def test_import_sercli_is_cheap() -> None:
     assert foreign(modules_after("import sercli; sercli.SercliError")) == set()
 
 
-def test_predict_imports_no_torch(tiny_bundle: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("model", ["FOLDER", DEFAULT_MODEL])
+def test_predict_imports_no_torch(tiny_bundle: Path, tmp_path: Path, model: str) -> None:
     import soundfile
 
     soundfile.write(tmp_path / "a.wav", tone(200, 1.0), RATE)
-    names = modules_after(RUN.format(arguments=["predict", str(tmp_path / "a.wav"), "-m", str(tiny_bundle)]))
+    chosen = model.replace("FOLDER", str(tiny_bundle))
+    names = modules_after(RUN.format(arguments=["predict", str(tmp_path / "a.wav"), "-m", chosen]))
     assert names >= {"onnxruntime", "soundfile"}
     assert not names & (FORBIDDEN_IN_PREDICT | NOT_FOR_16_KHZ_FILES)
+
+
+def test_zoo_imports_no_torch() -> None:
+    names = modules_after(RUN.format(arguments=["zoo", "pull", DEFAULT_MODEL]))
+    names |= modules_after(RUN.format(arguments=["zoo", "list"]))
+    assert not names & (HEAVY | {"jinja2", "onnxruntime"})
 
 
 def test_public_names_exist() -> None:

@@ -172,9 +172,12 @@ def test_incomplete_bundle(tmp_path: Path) -> None:
 
 
 def test_unknown_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    make_bundle(tmp_path / "micro")
-    make_bundle(tmp_path / "nano")
-    monkeypatch.setattr("sercli.hub.bundled._HOMES", (tmp_path,))
+    home, entries = tmp_path / "students", ""
+    for name in ("micro", "nano"):
+        make_bundle(home / name)
+        entries += f"  {name}:\n    files:\n"
+    (tmp_path / "manifest.yaml").write_text(f"format: 1\nstudents:\n{entries}")
+    monkeypatch.setattr("sercli.hub.bundled._HOMES", (home,))
     with pytest.raises(ModelNotFoundError, match=r"did you mean 'micro'.*micro, nano"):
         load("mikro")
     with pytest.raises(ModelNotFoundError, match="no student folder"):

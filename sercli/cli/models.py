@@ -1,0 +1,14 @@
+"""What commands that take a model have in common: how it may be named, and its completion on TAB."""
+
+from __future__ import annotations
+
+import click
+
+from sercli.hub.bundled import names
+
+OFFLINE_HELP = "Never ask the Hub: use what is cached, or fail. HF_HUB_OFFLINE=1 does the same."
+
+
+def complete_model(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """Complete the name of a student of the zoo, from the packaged manifest."""
+    return [name for name in names() if name.startswith(incomplete)]
