@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sercli.cli import extras, output
-from sercli.cli.models import OFFLINE_HELP, complete_model
+from sercli.cli.models import complete_model, offline_option
 from sercli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class GroupedHelp(click.Command):
 @click.option("-o", "--output", "runs", type=PATH, help="Folder of the folds' runs.  [default: runs/NAME]")
 @click.option("--resume", is_flag=True, help="Go on with unfinished folds; finished ones are kept.")
 @click.option("--precision", type=PRECISION, default="float32", help="Graph of a bundle.  [default: float32]")
-@click.option("--offline", is_flag=True, help=OFFLINE_HELP)
+@offline_option
 @click.option("--seed", type=click.IntRange(0), default=0, metavar="N", help="Of noise and intervals.  [default: 0]")
 @click.option("--against", metavar="MODEL", shell_complete=complete_model, help="Compare with this one, or a --report.")
 @click.option("--cost", is_flag=True, help="Size, MACs, and time and memory on one thread; of a bundle.")

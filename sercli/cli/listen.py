@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sercli.cli import output
-from sercli.cli.models import OFFLINE_HELP, complete_model
+from sercli.cli.models import model_option, offline_option
 from sercli.errors import MicrophoneError, UsageError
-from sercli.hub.bundled import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from sercli.live.clock import Stop
@@ -35,16 +34,8 @@ POSITIVE = click.FloatRange(0, min_open=True)
     "-d", "--device", metavar="NAME|INDEX", help="Input: its number, name or a part of it.  [default: system's]"
 )
 @click.option("--channels", type=click.IntRange(1), metavar="N", help="Channels to open and average.  [default: 1]")
-@click.option(
-    "-m",
-    "--model",
-    default=DEFAULT_MODEL,
-    show_default=True,
-    metavar="MODEL",
-    shell_complete=complete_model,
-    help="Name of the zoo, bundle folder, or hf:OWNER/REPO@REVISION.",
-)
-@click.option("--offline", is_flag=True, help=OFFLINE_HELP)
+@model_option
+@offline_option
 @click.option(
     "-f",
     "--format",

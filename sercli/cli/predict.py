@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sercli.cli import output
-from sercli.cli.models import OFFLINE_HELP, complete_model
+from sercli.cli.models import model_option, offline_option
 from sercli.errors import OutputError, SercliError, UsageError
-from sercli.hub.bundled import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from sercli.runtime.batch import Report, Settings, Workers
@@ -31,16 +30,8 @@ BY_EXTENSION = {".csv": "csv", ".json": "json", ".srt": "srt", ".textgrid": "tex
     epilog="Exit codes: 0 all labelled, 1 nothing labelled, 2 wrong usage, 3 some inputs failed, 130 Ctrl-C."
 )
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(allow_dash=True))
-@click.option(
-    "-m",
-    "--model",
-    default=DEFAULT_MODEL,
-    show_default=True,
-    metavar="MODEL",
-    shell_complete=complete_model,
-    help="Name of the zoo, bundle folder, or hf:OWNER/REPO@REVISION.",
-)
-@click.option("--offline", is_flag=True, help=OFFLINE_HELP)
+@model_option
+@offline_option
 @click.option(
     "-f",
     "--format",

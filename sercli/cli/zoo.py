@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sercli.cli import extras, output
-from sercli.cli.models import OFFLINE_HELP, complete_model
+from sercli.cli.models import complete_model, offline_option
 from sercli.errors import BundleError
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def _facts(entry: Entry, folder: str) -> dict[str, str]:
 
 @zoo.command()
 @click.argument("models", metavar="MODEL...", nargs=-1, required=True, shell_complete=complete_model)
-@click.option("--offline", is_flag=True, help=OFFLINE_HELP)
+@offline_option
 @click.option("-q", "--quiet", is_flag=True, help="No progress bar.")
 def pull(models: tuple[str, ...], offline: bool, quiet: bool) -> None:
     """Bring MODELs into the Hugging Face cache, hash every file, and print their folders.

@@ -16,38 +16,17 @@ from sercli.errors import RecipeError, UsageError  # noqa: E402
 from sercli.models import students  # noqa: E402
 from sercli.models.encoder import Encoder, EncoderSource, load_encoder  # noqa: E402
 from sercli.models.student import StudentNetwork  # noqa: E402
+from tests import tiny_encoders  # noqa: E402
 
 torch.set_num_threads(1)  # threads that wait for each other are slow on a busy machine
-WAVEFORM: dict[str, Any] = {
-    "hidden_size": 16,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 2,
-    "intermediate_size": 24,
-    "conv_dim": [8] * 7,
-    "num_conv_pos_embeddings": 8,
-    "num_conv_pos_embedding_groups": 2,
-    "layerdrop": 0.9,
-    "mask_time_prob": 0.9,
-}
+WAVEFORM = {**tiny_encoders.WAVEFORM, "layerdrop": 0.9, "mask_time_prob": 0.9}
 LARGE = {**WAVEFORM, "feat_extract_norm": "layer", "do_stable_layer_norm": True}
-WHISPER: dict[str, Any] = {
-    "d_model": 16,
-    "encoder_layers": 3,
-    "encoder_attention_heads": 2,
-    "encoder_ffn_dim": 24,
-    "decoder_layers": 1,
-    "decoder_attention_heads": 2,
-    "decoder_ffn_dim": 24,
-    "max_source_positions": 100,  # 2 s
-    "vocab_size": 60,
-    **dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id"), 1),
-}
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "wav2vec2": ("Wav2Vec2Model", WAVEFORM),
     "hubert": ("HubertModel", WAVEFORM),
     "hubert-large": ("HubertModel", LARGE),
     "wavlm": ("WavLMModel", WAVEFORM),
-    "whisper": ("WhisperModel", WHISPER),
+    "whisper": ("WhisperModel", tiny_encoders.WHISPER),
 }
 each_model = pytest.mark.parametrize("name", MODELS)
 HOME = tempfile.TemporaryDirectory(prefix="sercli-encoders-")

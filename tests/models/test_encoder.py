@@ -19,48 +19,21 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder  # noqa:
 from sercli.errors import BundleError, ModelNotFoundError, RecipeError, SercliError  # noqa: E402
 from sercli.models.encoder import Encoded, Encoder, EncoderSource, load_encoder  # noqa: E402
 from sercli.models.waveform_encoder import standardise  # noqa: E402
+from tests import tiny_encoders  # noqa: E402
 
 RATE = 16_000
-WAVEFORM: dict[str, Any] = {
-    "hidden_size": 16,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 2,
-    "intermediate_size": 24,
-    "conv_dim": [8] * 7,
-    "num_conv_pos_embedding_groups": 2,
-    "layerdrop": 0.9,
-    "mask_time_prob": 0.9,
-    "vocab_size": 5,
-}
-SHORT_POSITIONS = {**WAVEFORM, "num_conv_pos_embeddings": 8}
-LARGE = {**SHORT_POSITIONS, "feat_extract_norm": "layer", "do_stable_layer_norm": True}
-WHISPER: dict[str, Any] = {
-    "d_model": 16,
-    "encoder_layers": 3,
-    "encoder_attention_heads": 2,
-    "encoder_ffn_dim": 24,
-    "decoder_layers": 1,
-    "decoder_attention_heads": 2,
-    "decoder_ffn_dim": 24,
-    "num_mel_bins": 80,
-    "max_source_positions": 100,  # 2 s
-    "encoder_layerdrop": 0.9,
-    "dropout": 0.5,
-    "vocab_size": 60,
-    "pad_token_id": 1,
-    "bos_token_id": 1,
-    "eos_token_id": 1,
-    "decoder_start_token_id": 1,
-}
+WAVEFORM = {**tiny_encoders.WAVEFORM, "layerdrop": 0.9, "mask_time_prob": 0.9, "vocab_size": 5}
+LARGE = {**WAVEFORM, "feat_extract_norm": "layer", "do_stable_layer_norm": True}
+WHISPER = {**tiny_encoders.WHISPER, "num_mel_bins": 80, "encoder_layerdrop": 0.9, "dropout": 0.5}
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {
-    "wav2vec2": ("Wav2Vec2Model", SHORT_POSITIONS),
+    "wav2vec2": ("Wav2Vec2Model", WAVEFORM),
     "wav2vec2-large": ("Wav2Vec2Model", LARGE),
-    "hubert": ("HubertModel", SHORT_POSITIONS),
+    "hubert": ("HubertModel", WAVEFORM),
     "hubert-large": ("HubertModel", LARGE),
     "hubert-batch-norm": ("HubertModel", {**LARGE, "conv_pos_batch_norm": True}),
-    "wavlm": ("WavLMModel", SHORT_POSITIONS),
+    "wavlm": ("WavLMModel", WAVEFORM),
     "wavlm-large": ("WavLMModel", LARGE),
-    "data2vec-audio": ("Data2VecAudioModel", {**WAVEFORM, "num_conv_pos_embeddings": 3, "conv_pos_kernel_size": 5}),
+    "data2vec-audio": ("Data2VecAudioModel", {**WAVEFORM, **tiny_encoders.DATA2VEC}),
     "unispeech": ("UniSpeechModel", LARGE),
     "unispeech-sat": ("UniSpeechSatModel", LARGE),
     "whisper": ("WhisperModel", WHISPER),

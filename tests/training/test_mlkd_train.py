@@ -20,31 +20,12 @@ from sercli.evaluation.model import open_model  # noqa: E402
 from sercli.runtime.student import load  # noqa: E402
 from sercli.training import teacher  # noqa: E402
 from sercli.training.export import load_student  # noqa: E402
+from tests import tiny_encoders  # noqa: E402
 
-WAVEFORM: dict[str, Any] = {
-    "hidden_size": 16,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 2,
-    "intermediate_size": 24,
-    "conv_dim": [8] * 7,
-    "num_conv_pos_embeddings": 8,
-    "num_conv_pos_embedding_groups": 2,
-}
-WHISPER: dict[str, Any] = {
-    "d_model": 16,
-    "encoder_layers": 3,
-    "encoder_attention_heads": 2,
-    "encoder_ffn_dim": 24,
-    "decoder_layers": 1,
-    "decoder_attention_heads": 2,
-    "decoder_ffn_dim": 24,
-    "max_source_positions": 500,
-    "vocab_size": 60,
-    **dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id"), 1),
-}
+WHISPER = {**tiny_encoders.WHISPER, "max_source_positions": 500}  # 10 s
 FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
-    "wav2vec2": ("Wav2Vec2Model", WAVEFORM),
-    "hubert": ("HubertModel", WAVEFORM),
+    "wav2vec2": ("Wav2Vec2Model", tiny_encoders.WAVEFORM),
+    "hubert": ("HubertModel", tiny_encoders.WAVEFORM),
     "whisper": ("WhisperModel", WHISPER),
 }
 MLKD = """

@@ -22,30 +22,9 @@ from sercli.evaluation.model import open_model  # noqa: E402
 from sercli.models.encoder import EncoderSource, load_encoder  # noqa: E402
 from sercli.training import teacher, teacher_answers  # noqa: E402
 from sercli.training.trainee import Trainee  # noqa: E402
+from tests.tiny_encoders import DATA2VEC, WAVEFORM, WHISPER  # noqa: E402
 
 STEPS_A_EPOCH = 3  # 36 training clips in batches of 12
-WAVEFORM: dict[str, Any] = {
-    "hidden_size": 16,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 2,
-    "intermediate_size": 24,
-    "conv_dim": [8] * 7,
-    "num_conv_pos_embeddings": 8,
-    "num_conv_pos_embedding_groups": 2,
-}
-DATA2VEC: dict[str, Any] = {**WAVEFORM, "num_conv_pos_embeddings": 3, "conv_pos_kernel_size": 5}
-WHISPER: dict[str, Any] = {
-    "d_model": 16,
-    "encoder_layers": 3,
-    "encoder_attention_heads": 2,
-    "encoder_ffn_dim": 24,
-    "decoder_layers": 1,
-    "decoder_attention_heads": 2,
-    "decoder_ffn_dim": 24,
-    "max_source_positions": 100,
-    "vocab_size": 60,
-    **dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id"), 1),
-}
 FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "wav2vec2": ("Wav2Vec2Model", WAVEFORM),
     "hubert": ("HubertModel", WAVEFORM),
