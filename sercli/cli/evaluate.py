@@ -214,7 +214,7 @@ def _by_model(name: str, grid: Grid, settings: Settings, options: dict[str, Any]
 
 def _without_babble(grid: Grid, utterances: list[Utterance]) -> Grid:
     """Take babble out of "all there is" where too few people speak for it."""
-    from sercli.evaluation.noise import BABBLE_SPEAKERS
+    from sercli.noise import BABBLE_SPEAKERS
 
     if len({(utterance.corpus, utterance.speaker) for utterance in utterances if utterance.speaker}) > BABBLE_SPEAKERS:
         return grid

@@ -11,7 +11,6 @@ Samples may pass full scale (gain, noise, rooms): models take float samples, and
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -20,12 +19,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from sercli.audio import SAMPLE_RATE, read_audio
-from sercli.corpora.corpus import audio_files
-from sercli.errors import CorpusError, UsageError
+from sercli.audio import SAMPLE_RATE
+from sercli.errors import UsageError
 from sercli.evaluation.codec import CODECS, fit, mu_law, transcode
-from sercli.evaluation.noise import DEPTH, ROOMS, Babble, Recordings, Source, mix, noise_types, pink, power, white
 from sercli.labels import nearest
+from sercli.noise import ROOMS, Babble, Recordings, Source, mix, noise_types, pink, white
+from sercli.reverberation import convolve, impulse_response, reverberate, rooms
 
 Signal = npt.NDArray[np.float32]
 
@@ -39,7 +38,6 @@ MOST_DB = 100.0  # of an SNR, either way; beyond it float32 holds only one of th
 TELEPHONE_RATE = 8_000  # Hz
 TELEPHONE_BAND = (300.0, 3_400.0)  # Hz
 TELEPHONE_TAPS = 513  # 32 ms at 16 kHz: edges about 100 Hz wide
-FFT_STEP = 4_096  # transforms of a multiple of this have small factors and are fast
 
 
 @dataclass(frozen=True)
@@ -109,7 +107,7 @@ def grid(
             cells += _noise_cells(kind, Babble.load(babble), snr_db)
         elif kind == "reverb":
             for name, file in _rooms(noise_folder, rir_folder).items():
-                cells.append(_fixed(kind, name, None, partial(reverberate, response=_impulse_response(file))))
+                cells.append(_fixed(kind, name, None, partial(reverberate, response=impulse_response(file))))
         elif kind in CODECS:
             for rate in CODECS[kind].rates:
                 cell = _fixed(kind, f"{rate} kbit/s", rate, partial(transcode, name=kind, kbits=rate))
@@ -143,23 +141,9 @@ def noise_files(
     for kind, files in _recorded(kinds, noise_folder).items():
         used[kind] = _record({file.relative_to(noise_folder or "").as_posix(): file for file in files})
     if "reverb" in kinds:
-        rooms = _rooms(noise_folder, rir_folder)
-        used["reverb"] = _record({f"{name}{file.suffix}": file for name, file in rooms.items()})
+        found = _rooms(noise_folder, rir_folder)
+        used["reverb"] = _record({f"{name}{file.suffix}": file for name, file in found.items()})
     return used
-
-
-def reverberate(signal: Signal, response: Signal) -> Signal:
-    """Move a clip into a room: convolved with an impulse response, at the clip's own level and place.
-
-    Args:
-        signal: mono float32 at 16 kHz, shape (samples,)
-        response: the same, any length; its largest sample, the direct sound, stands for no delay
-
-    Returns:
-        shape (samples,), with the mean square of the signal; what rings on after its end is cut off
-    """
-    wet = convolve(signal, response, int(np.argmax(np.abs(response))))
-    return wet * np.float32(math.sqrt(power(signal) / power(wet)))
 
 
 def telephone(signal: Signal) -> Signal:
@@ -192,13 +176,6 @@ def clip_peaks(signal: Signal, percent: float) -> Signal:
     return np.clip(signal, -threshold, threshold).astype(np.float32)
 
 
-def convolve(signal: Signal, kernel: Signal, centre: int) -> Signal:
-    """Convolve, and return as many samples as the signal has; the kernel's sample `centre` stands for no delay."""
-    size = -(-(len(signal) + len(kernel) - 1) // FFT_STEP) * FFT_STEP
-    full = np.fft.irfft(np.fft.rfft(signal, size) * np.fft.rfft(kernel, size), size)
-    return full[centre : centre + len(signal)].astype(np.float32)
-
-
 def _fixed(kind: str, level: str, value: float | None, change: Callable[[Signal], Signal]) -> Corruption:
     """Build a cell that leaves nothing to chance and does not ask who speaks."""
     return Corruption(kind, level, value, lambda signal, random, speaker: change(signal))
@@ -227,21 +204,10 @@ def _recorded(kinds: Iterable[str], noise_folder: Path | None) -> dict[str, list
 
 
 def _rooms(noise_folder: Path | None, rir_folder: Path | None) -> dict[str, Path]:
-    """Find impulse responses; a room's name is its file's, without the ending."""
     folder = rir_folder or (noise_folder / ROOMS if noise_folder is not None else None)
     if folder is None or not folder.is_dir():
         raise UsageError(f'reverb needs impulse responses; put them into a folder "{ROOMS}" beside the noise types')
-    rooms = {file.relative_to(folder).with_suffix("").as_posix(): file for file in audio_files(folder, DEPTH)}
-    if not rooms:
-        raise CorpusError(f"{folder}: no impulse responses; put audio files of measured ones there")
-    return rooms
-
-
-def _impulse_response(file: Path) -> Signal:
-    response = read_audio(file)
-    if not response.any():
-        raise CorpusError(f"{file}: a silent impulse response; record or copy it again")
-    return response
+    return rooms(folder)
 
 
 def _record(files: dict[str, Path]) -> dict[str, object]:

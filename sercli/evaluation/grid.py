@@ -12,7 +12,7 @@ from sercli.corpora.speech import read_utterance
 from sercli.corpora.table import Utterance
 from sercli.evaluation.answers import voice
 from sercli.evaluation.corruption import KINDS, SNR_DB, Corruption, grid, noise_files
-from sercli.evaluation.noise import ROOMS, noise_types
+from sercli.noise import ROOMS, noise_types
 
 
 @dataclass(frozen=True)

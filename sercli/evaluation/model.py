@@ -108,10 +108,10 @@ def _open_run(folder: Path) -> Model:
     """Let a trained student or teacher answer through the windows, silence gate and averaging of a bundle."""
     from sercli.models.teacher import ARCHITECTURE
     from sercli.training.export import bundle_config, load_student
-    from sercli.training.recipe_file import load_recipe
+    from sercli.training.recipe_file import load_resolved
 
     checkpoint = json.loads((folder / CHECKPOINT).read_text(encoding="utf-8"))
-    recipe = load_recipe(folder / "recipe.yaml")
+    recipe = load_resolved(folder / "recipe.yaml")
     network: Any
     if checkpoint["architecture"] == ARCHITECTURE:
         from sercli.training.teacher_run import load_teacher

@@ -17,6 +17,7 @@ from sercli.methods.dkdfmh import AttentionSetDistillation
 from sercli.methods.fitnets import FitNets
 from sercli.methods.kd import KnowledgeDistillation
 from sercli.methods.kd_std import StandardisedDistillation
+from sercli.methods.mlkd import MultiLevelDistillation
 from sercli.methods.pooled import PooledRegression
 from sercli.methods.rkd import RelationalDistillation
 from sercli.methods.self_distillation import SelfDistillation
@@ -35,6 +36,7 @@ METHODS: dict[str, type[Method]] = {
         RelationalDistillation,
         SimilarityPreserving,
         DistilHubert,
+        MultiLevelDistillation,
         PooledRegression,
         SelfDistillation,
         AttentionSetDistillation,

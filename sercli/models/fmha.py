@@ -32,11 +32,11 @@ from torch import Tensor, nn
 
 from sercli.errors import RecipeError
 from sercli.models.frontend import frame_mask
-from sercli.models.student import Stage, StudentArguments, StudentNetwork, demand_odd, strided
+from sercli.models.student import LogMelArguments, Stage, StudentNetwork, demand_odd, strided
 
 
 @dataclass(frozen=True)
-class FmhaArguments(StudentArguments):
+class FmhaArguments(LogMelArguments):
     """Sizes of a `cnn-fmha` student; stored in its bundle's config."""
 
     embedding: int = 64

@@ -6,7 +6,7 @@ has the sizes `nano`, `micro` and `small`, and `students.ARCHITECTURES` has its 
 - Padding never leaks. Every operation that looks along time is given frames that are zero outside the clip, so a clip
   in a padded batch sees exactly the zeros that it sees at its own end when it is alone; sums over time leave the
   padding out. A clip of one frame works.
-- Input is normalised by `LogMel`, which has no parameters.
+- Input is normalised by `LogMel`, which has no parameters. Only `distil` has a front end of its own, its encoder's.
 - Sums over time run in float32, whatever the layers were trained in.
 - `body` exports to ONNX with free batch and frames.
 """
@@ -37,6 +37,12 @@ class StudentArguments:
     """width of the utterance embedding"""
     dropout: float = 0.2
     """share of the pooled values dropped in training"""
+
+
+@dataclass(frozen=True)
+class LogMelArguments(StudentArguments):
+    """Sizes of a student that hears log-mel frames."""
+
     mels: int = 64
     """mel bands"""
     window_ms: int = 25
@@ -48,7 +54,7 @@ class StudentArguments:
 
 
 @dataclass(frozen=True)
-class AttentiveArguments(StudentArguments):
+class AttentiveArguments(LogMelArguments):
     """Sizes of a student with attentive statistics."""
 
     attention: int = 64
@@ -56,25 +62,21 @@ class AttentiveArguments(StudentArguments):
 
 
 class StudentNetwork(nn.Module, ABC):
-    """A whole student: log-mel front end and a body that maps its frames to classes.
+    """A whole student: a front end without gradients, and a body that maps its frames to classes.
 
     Args:
         arguments: sizes
         classes: number of emotion classes
+        frontend: called as `LogMel` is, and returns what `body` takes; None: the log-mel frames of the arguments
     """
 
     arguments: StudentArguments
 
-    def __init__(self, arguments: StudentArguments, classes: int) -> None:
+    def __init__(self, arguments: StudentArguments, classes: int, frontend: nn.Module | None = None) -> None:
         super().__init__()
         self.arguments = arguments
         self.classes = classes
-        self.frontend = LogMel(
-            arguments.mels,
-            per_band=arguments.per_band,
-            window_samples=arguments.window_ms * SAMPLES_A_MS,
-            hop_samples=arguments.hop_ms * SAMPLES_A_MS,
-        )
+        self.frontend = log_mel(arguments) if frontend is None else frontend
 
     @property
     @abstractmethod
@@ -110,6 +112,17 @@ class StudentNetwork(nn.Module, ABC):
             `logits` (batch, classes) and `embedding` (batch, d)
         """
         return self.body(*self.frontend(waveform, lengths))
+
+
+def log_mel(arguments: StudentArguments) -> LogMel:
+    """Build the front end that the arguments ask for."""
+    assert isinstance(arguments, LogMelArguments)
+    return LogMel(
+        arguments.mels,
+        per_band=arguments.per_band,
+        window_samples=arguments.window_ms * SAMPLES_A_MS,
+        hop_samples=arguments.hop_ms * SAMPLES_A_MS,
+    )
 
 
 class AttentiveStatistics(nn.Module):

@@ -12,7 +12,7 @@ from torch import nn
 
 from sercli.errors import BundleError, RecipeError
 from sercli.fields import from_dict
-from sercli.models import cnn, conformer, crnn, fmha, tdnn
+from sercli.models import cnn, conformer, crnn, distil, fmha, tdnn
 from sercli.models.student import StudentArguments, StudentNetwork
 
 Value = TypeVar("Value")
@@ -29,7 +29,7 @@ class Architecture:
     network: Callable[[Any, int], StudentNetwork]
     """builds it from arguments and number of classes"""
     sizes: Mapping[str, StudentArguments]
-    """nano, micro and small; at most 50 k, 500 k and 4 M parameters"""
+    """nano, micro and small; at most 50 k, 500 k and 4 M parameters. Empty where an encoder says how large it is"""
 
 
 ARCHITECTURES: dict[str, Architecture] = {
@@ -38,6 +38,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     "conformer": Architecture(conformer.ConformerArguments, conformer.Conformer, conformer.SIZES),
     "crnn": Architecture(crnn.CrnnArguments, crnn.Crnn, crnn.SIZES),
     "cnn-fmha": Architecture(fmha.FmhaArguments, fmha.CnnFmha, fmha.SIZES),
+    "distil": Architecture(distil.DistilArguments, distil.Distil, {}),
 }
 """Name in recipes and bundles to the architecture."""
 
@@ -49,7 +50,7 @@ def arguments_from(values: Mapping[str, Any], size: str | None = None, architect
         RecipeError: an unknown architecture, size or argument, with the nearest name
     """
     kind = _chosen(ARCHITECTURES, "architecture", architecture)
-    base = kind.arguments() if size is None else _chosen(kind.sizes, "size", size)
+    base = kind.arguments() if size is None or not kind.sizes else _chosen(kind.sizes, "size", size)
     return from_dict(kind.arguments, {**arguments_dict(base), **values}, "student.arguments.")
 
 
@@ -62,7 +63,7 @@ def _chosen(known: Mapping[str, Value], key: str, name: str) -> Value:
 
 
 def build(arguments: StudentArguments, classes: int) -> StudentNetwork:
-    """Build an untrained student of the architecture whose arguments these are."""
+    """Build an untrained student of the architecture whose arguments these are; `distil` begins with its encoder."""
     (kind,) = (kind for kind in ARCHITECTURES.values() if kind.arguments is type(arguments))
     return kind.network(arguments, classes)
 

@@ -25,6 +25,63 @@ POWER_FLOOR = 1e-10
 DYNAMIC_RANGE = 8.0  # log10(power) below the loudest band: 80 dB
 
 
+def frame_counts(lengths: Tensor) -> Tensor:
+    """Frames of the encoder for clips of these lengths in samples: whole ones, and at least 1."""
+    return torch.div(lengths + FRAME_SAMPLES - 1, FRAME_SAMPLES, rounding_mode="floor").clamp(min=1)
+
+
+class WhisperLogMel(nn.Module):
+    """Log-mel frames as Whisper's feature extractor makes them, clamped by each clip's own loudest band.
+
+    Args:
+        mels: mel bands
+    """
+
+    def __init__(self, mels: int) -> None:
+        super().__init__()
+        bins = WINDOW_SAMPLES // 2 + 1
+        filters = melscale_fbanks(bins, 0.0, SAMPLE_RATE / 2, mels, SAMPLE_RATE, norm="slaney", mel_scale="slaney")
+        self.register_buffer("filters", filters, persistent=False)
+        self.register_buffer("window", torch.hann_window(WINDOW_SAMPLES), persistent=False)
+        self.filters: Tensor
+        self.window: Tensor
+
+    def forward(self, waveform: Tensor, frames: Tensor) -> Tensor:
+        """Make log-mel frames.
+
+        Args:
+            waveform: zero after each clip's end, shape (batch, samples), samples a multiple of 320
+            frames: mel frames per clip, shape (batch,)
+
+        Returns:
+            shape (batch, mels, samples / 160), zero after each clip's last frame
+        """
+        half = WINDOW_SAMPLES // 2
+        # Mirrored at the start as Whisper does, zeros at the end: what its 30 s of padding put there.
+        padded = nn.functional.pad(waveform[:, None], (half, 0), mode="reflect")[:, 0]
+        padded = nn.functional.pad(padded, (0, half - HOP_SAMPLES))
+        log_mel = torch.log10((self.filters.T @ self.power(padded)).clamp(min=POWER_FLOOR))
+        mask = frame_mask(frames, log_mel.shape[2])[:, None]
+        loudest = log_mel.masked_fill(mask == 0, -torch.inf).amax(dim=(1, 2), keepdim=True)
+        return (torch.maximum(log_mel, loudest - DYNAMIC_RANGE) + 4.0) / 4.0 * mask
+
+    def power(self, waveform: Tensor) -> Tensor:
+        """Power spectrum of windowed frames, shape (batch, samples) to (batch, bins, frames)."""
+        if not torch.compiler.is_exporting():
+            spectrum = torch.stft(
+                waveform, WINDOW_SAMPLES, HOP_SAMPLES, window=self.window, center=False, return_complex=True
+            )
+            return spectrum.abs() ** 2
+        # A graph of ONNX has no good transform: the same as a convolution with windowed cosines and sines.
+        steps = torch.arange(WINDOW_SAMPLES, dtype=torch.float64)
+        phase = (
+            torch.arange(WINDOW_SAMPLES // 2 + 1)[:, None] * steps % WINDOW_SAMPLES * (2.0 * math.pi / WINDOW_SAMPLES)
+        )
+        waves = (torch.cat([phase.cos(), phase.sin()]) * self.window.double()).float()
+        parts = nn.functional.conv1d(waveform[:, None], waves[:, None], stride=HOP_SAMPLES).square()
+        return parts[:, : len(phase)] + parts[:, len(phase) :]
+
+
 class WhisperBackbone(nn.Module):
     """Whisper's encoder: clips padded with zeros to whole frames of 20 ms, and no further.
 
@@ -42,14 +99,7 @@ class WhisperBackbone(nn.Module):
         self.width: int = config.d_model
         self.frame_rate = SAMPLE_RATE / FRAME_SAMPLES
         self.most_frames: int = config.max_source_positions
-        bins = WINDOW_SAMPLES // 2 + 1
-        filters = melscale_fbanks(
-            bins, 0.0, SAMPLE_RATE / 2, config.num_mel_bins, SAMPLE_RATE, norm="slaney", mel_scale="slaney"
-        )
-        self.register_buffer("filters", filters, persistent=False)
-        self.register_buffer("window", torch.hann_window(WINDOW_SAMPLES), persistent=False)
-        self.filters: Tensor
-        self.window: Tensor
+        self.log_mel = WhisperLogMel(config.num_mel_bins)
 
     @property
     def layers(self) -> nn.ModuleList:
@@ -73,28 +123,6 @@ class WhisperBackbone(nn.Module):
         """The norm above the last layer."""
         return (self.model.layer_norm,)
 
-    def log_mel(self, waveform: Tensor, frames: Tensor) -> Tensor:
-        """Log-mel frames as Whisper's feature extractor makes them, clamped by each clip's own loudest band.
-
-        Args:
-            waveform: zero after each clip's end, shape (batch, samples), samples a multiple of 320
-            frames: mel frames per clip, shape (batch,)
-
-        Returns:
-            shape (batch, mels, samples / 160), zero after each clip's last frame
-        """
-        half = WINDOW_SAMPLES // 2
-        # Mirrored at the start as Whisper does, zeros at the end: what its 30 s of padding put there.
-        padded = nn.functional.pad(waveform[:, None], (half, 0), mode="reflect")[:, 0]
-        padded = nn.functional.pad(padded, (0, half - HOP_SAMPLES))
-        spectrum = torch.stft(
-            padded, WINDOW_SAMPLES, HOP_SAMPLES, window=self.window, center=False, return_complex=True
-        )
-        log_mel = torch.log10((self.filters.T @ spectrum.abs() ** 2).clamp(min=POWER_FLOOR))
-        mask = frame_mask(frames, log_mel.shape[2])[:, None]
-        loudest = log_mel.masked_fill(mask == 0, -torch.inf).amax(dim=(1, 2), keepdim=True)
-        return (torch.maximum(log_mel, loudest - DYNAMIC_RANGE) + 4.0) / 4.0 * mask
-
     def forward(self, waveform: Tensor, lengths: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
         """Encode clips.
 
@@ -105,7 +133,7 @@ class WhisperBackbone(nn.Module):
         Returns:
             layers + 1 states, each (batch, frames, width), undefined after a clip's end; frames per clip (batch,)
         """
-        counts = _ceil(lengths, FRAME_SAMPLES).clamp(min=1)
+        counts = frame_counts(lengths)
         waveform = nn.functional.pad(waveform, (0, max(0, int(counts.max()) * FRAME_SAMPLES - waveform.shape[1])))
         if int(counts.max()) <= self.most_frames:
             return self._run(waveform, counts), counts
@@ -123,11 +151,25 @@ class WhisperBackbone(nn.Module):
         frames = int(counts.max())
         with torch.autocast(waveform.device.type, enabled=False):  # half precision ends at 65,504: too little for power
             log_mel = self.log_mel(waveform[:, : frames * FRAME_SAMPLES].float(), 2 * counts)
+        return self.encode(log_mel, counts)
+
+    def encode(self, log_mel: Tensor, counts: Tensor) -> tuple[Tensor, ...]:
+        """Run everything above the front end.
+
+        Args:
+            log_mel: as of `WhisperLogMel`, two frames to one of the encoder, shape (batch, mels, 2 frames)
+            counts: frames of the encoder per clip, shape (batch,)
+
+        Returns:
+            layers + 1 states, each (batch, frames, width), undefined after a clip's end
+        """
+        frames = log_mel.shape[2] // 2
         hidden = nn.functional.gelu(self.model.conv1(log_mel))
         hidden = hidden * frame_mask(2 * counts, 2 * frames)[:, None]  # alone, a clip has zeros after its end here too
         hidden = nn.functional.gelu(self.model.conv2(hidden)).transpose(1, 2)
         hidden = hidden + self.model.embed_positions.weight[:frames]
-        inside = None if int(counts.min()) == frames else frame_mask(counts, frames)[:, None, None].bool()
+        padded = torch.compiler.is_exporting() or int(counts.min()) < frames
+        inside = frame_mask(counts, frames)[:, None, None].bool() if padded else None
         states = [hidden]
         for layer in self.layers:
             states.append(layer(states[-1], inside))
@@ -145,10 +187,6 @@ def load_whisper_encoder(files: pretrained.Pretrained, config: Any) -> WhisperBa
 
     config._attn_implementation = "sdpa"  # takes the mask as truth values, whatever the precision
     return WhisperBackbone(pretrained.load(WhisperEncoder, files, config, {r"^(model\.)?encoder\.": ""}))
-
-
-def _ceil(values: Tensor, step: int) -> Tensor:
-    return torch.div(values + step - 1, step, rounding_mode="floor")
 
 
 def _pieces(frames: int, most: int) -> list[tuple[int, int]]:

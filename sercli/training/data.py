@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ from torch.utils.data import Dataset, Sampler
 from sercli.audio import SAMPLE_RATE
 from sercli.corpora.table import Utterance
 from sercli.training.lessons import Lessons, collate_lessons
+from sercli.training.noise import TrainingNoise
 from sercli.training.recipe import AugmentPart
 from sercli.training.store import FULL_SCALE, AudioStore
 
@@ -23,8 +24,19 @@ UNLABELLED = -1  # class number of a clip that is heard for its teacher's answer
 SPEED_STEPS = 100  # speeds are multiples of 1/100, so that the resampler keeps a small ratio
 
 
+class Draw(NamedTuple):
+    """One of the times that a clip is drawn; what becomes of it depends on nothing else, in whichever process."""
+
+    clip: int
+    """number"""
+    seed: tuple[int, ...]
+    """of all that is random about it: seed of the run, epoch, place in the epoch"""
+
+
 class Clips(Dataset[dict[str, Any]]):
-    """Utterances with their audio, cut, shifted and re-timed at random when training.
+    """Utterances with their audio; when training cut, shifted, re-timed and put into noise at random.
+
+    A teacher's lesson is of the clean clip, and of the stretch of it that is heard.
 
     Args:
         utterances: in the order of the store
@@ -33,6 +45,7 @@ class Clips(Dataset[dict[str, Any]]):
         augment: what to do to clips; None for evaluation
         weights: loss weight per utterance, shape (clips,)
         lessons: what a teacher says about each utterance; None without one
+        noise: what clips are heard in, in training; None leaves them clean
     """
 
     def __init__(
@@ -43,10 +56,12 @@ class Clips(Dataset[dict[str, Any]]):
         augment: AugmentPart | None = None,
         weights: npt.NDArray[np.float64] | None = None,
         lessons: Lessons | None = None,
+        noise: TrainingNoise | None = None,
     ) -> None:
         self.store = store
         self.augment = augment
         self.lessons = lessons
+        self.noise = noise
         self.targets = [
             labels.index(utterance.emotion) if utterance.emotion else UNLABELLED for utterance in utterances
         ]
@@ -63,14 +78,24 @@ class Clips(Dataset[dict[str, Any]]):
     def __len__(self) -> int:
         return len(self.targets)
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        """One clip: waveform int16 (samples,), label, loss weight, classes its corpus has, what its teacher says."""
+    def __getitem__(self, draw: Draw | int) -> dict[str, Any]:
+        """One clip: waveform, int16 or float of that scale (samples,), label, loss weight, known classes, lesson.
+
+        Args:
+            draw: of the sampler; a clip number alone does where nothing is random
+        """
+        index, seed = draw if isinstance(draw, Draw) else Draw(draw, (draw,))
         waveform: npt.NDArray[Any] = self.store[index]
         whole = len(waveform)
         start, stop = 0, whole
         if self.augment is not None:
-            start, stop = _stretch(whole, self.augment)
-            waveform = _retimed(waveform[start:stop], self.augment)
+            random = np.random.default_rng(seed)
+            start, stop = _stretch(whole, self.augment, random)
+            if self.lessons:
+                start, stop = self.lessons.whole_frames(index, start, stop, whole)
+            waveform = _retimed(waveform[start:stop], self.augment, random)
+            if self.noise:
+                waveform = self.noise(waveform, index, random)
         return {
             "waveform": waveform,
             "label": self.targets[index],
@@ -134,7 +159,7 @@ def class_weights(utterances: Sequence[Utterance], power: float) -> npt.NDArray[
     return raw
 
 
-class BalancedLengthSampler(Sampler[int]):
+class BalancedLengthSampler(Sampler[Draw]):
     """Draw every utterance as often as its weight says, in batches of similar length.
 
     An utterance of weight 2.3 comes twice an epoch, and a third time in 30 % of the epochs, so that little of the
@@ -144,7 +169,7 @@ class BalancedLengthSampler(Sampler[int]):
         weights: expected draws per epoch, shape (clips,)
         lengths: clip lengths in samples, shape (clips,)
         batch: utterances a batch
-        seed: of the order
+        seed: of the order, and of what becomes of each draw
     """
 
     GROUP_BATCHES = 16  # sort by length inside groups of so many batches: little padding, still random
@@ -165,7 +190,7 @@ class BalancedLengthSampler(Sampler[int]):
         """Choose the epoch's order; a resumed run draws what an uninterrupted one would have drawn."""
         self.epoch = epoch
 
-    def __iter__(self) -> Iterator[int]:
+    def __iter__(self) -> Iterator[Draw]:
         random = np.random.default_rng((self.seed, self.epoch))
         repeats = np.floor(self.weights + random.random(len(self.weights))).astype(int)
         drawn = np.repeat(np.arange(len(self.weights)), repeats)
@@ -183,32 +208,29 @@ class BalancedLengthSampler(Sampler[int]):
             batches.extend(part[i : i + self.batch] for i in range(0, len(part), self.batch))
         tail = batches.pop() if len(batches[-1]) < self.batch else None
         random.shuffle(batches)
-        for members in [*batches, *([] if tail is None else [tail])]:
-            yield from (int(index) for index in members)
+        for place, index in enumerate(np.concatenate([*batches, *([] if tail is None else [tail])])):
+            yield Draw(int(index), (self.seed, self.epoch, place))
 
 
-def _uniform(low: float, high: float) -> float:
-    # torch's generator, not numpy's: the loader seeds it differently in every worker and epoch
-    return low + (high - low) * float(torch.rand(()))
-
-
-def _stretch(samples: int, augment: AugmentPart) -> tuple[int, int]:
+def _stretch(samples: int, augment: AugmentPart, random: np.random.Generator) -> tuple[int, int]:
     """Choose what of a clip is heard: start and end in samples."""
     spare = max(samples - MIN_SAMPLES, 0)
-    start = min(int(_uniform(0.0, augment.trim_seconds) * SAMPLE_RATE), spare // 2)
-    stop = samples - min(int(_uniform(0.0, augment.trim_seconds) * SAMPLE_RATE), spare // 2)
+    start = min(int(random.uniform(0.0, augment.trim_seconds) * SAMPLE_RATE), spare // 2)
+    stop = samples - min(int(random.uniform(0.0, augment.trim_seconds) * SAMPLE_RATE), spare // 2)
     longest = int(augment.max_seconds * SAMPLE_RATE)
     if stop - start > longest:
-        start += int(_uniform(0.0, stop - start - longest))
+        start += int(random.uniform(0.0, stop - start - longest))
         stop = start + longest
     return start, stop
 
 
-def _retimed(waveform: npt.NDArray[np.int16], augment: AugmentPart) -> npt.NDArray[np.int16] | npt.NDArray[np.float32]:
-    if augment.speed > 0 and _uniform(0.0, 1.0) < augment.speed_probability:
+def _retimed(
+    waveform: npt.NDArray[np.int16], augment: AugmentPart, random: np.random.Generator
+) -> npt.NDArray[np.int16] | npt.NDArray[np.float32]:
+    if augment.speed > 0 and random.random() < augment.speed_probability:
         import soxr
 
-        speed = round(_uniform(1.0 - augment.speed, 1.0 + augment.speed) * SPEED_STEPS)
+        speed = round(random.uniform(1.0 - augment.speed, 1.0 + augment.speed) * SPEED_STEPS)
         resampled: npt.NDArray[np.float32] = soxr.resample(
             waveform.astype(np.float32), float(speed), float(SPEED_STEPS), quality="MQ"
         )

@@ -30,7 +30,7 @@ from sercli.training.data import MIN_SAMPLES
 from sercli.training.graph import student_graph
 from sercli.training.quantise import quantise
 from sercli.training.recipe import ExportPart
-from sercli.training.recipe_file import load_recipe
+from sercli.training.recipe_file import load_resolved
 from sercli.training.store import FULL_SCALE, AudioStore, open_store
 
 BUNDLE_FORMAT = 1
@@ -77,7 +77,7 @@ def export(
     _check_target(folder, overwrite)
     reported = [_results(path) for path in results]
     checkpoint = json.loads((run / "checkpoint.json").read_text(encoding="utf-8"))
-    recipe = load_recipe(run / "recipe.yaml")
+    recipe = load_resolved(run / "recipe.yaml")
     if recipe.split.train_on_dev:
         raise UsageError(f"{run}: trained on its development speakers (split.train_on_dev): nobody can calibrate it")
     student = load_student(run, checkpoint)

@@ -20,6 +20,8 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from sercli.errors import BundleError
+from sercli.models.distil import WhisperFrames
 from sercli.models.frontend import (
     ACTIVE_RANGE_NEPERS,
     DYNAMIC_RANGE_NEPERS,
@@ -28,6 +30,7 @@ from sercli.models.frontend import (
     LogMel,
 )
 from sercli.models.student import StudentNetwork
+from sercli.models.whisper_encoder import FRAME_SAMPLES, WhisperBackbone
 from sercli.training.recurrent_graph import with_recurrent_operators
 
 OPSET = 20
@@ -183,14 +186,23 @@ frontend (float[batch, samples] waveform, int64[batch] lengths)
 
 
 def student_graph(student: StudentNetwork) -> Any:
-    """Build the ONNX model of DESIGN's contract: `waveform`, `lengths` in; `logits`, `embedding` out."""
+    """Build the ONNX model of DESIGN's contract: `waveform`, `lengths` in; `logits`, `embedding` out.
+
+    Raises:
+        BundleError: a student whose front end has no graph
+    """
+    frontend = student.frontend
+    if not isinstance(frontend, LogMel | WhisperFrames):
+        raise BundleError(
+            "a student that hears samples (distil, of any encoder but Whisper) cannot be exported; `sercli eval` "
+            "measures its run folder, and another student can learn from it"
+        )
     body = _body(student)
     for value in [*body.graph.input, *body.graph.output]:
         assert value.name in {"log_mel", "counts", "logits", "embedding"}, value.name
     body = onnx.compose.add_prefix(body, "body_", rename_inputs=False, rename_outputs=False)
-    model = onnx.compose.merge_models(
-        frontend_graph(student.frontend), body, io_map=[("log_mel", "log_mel"), ("counts", "counts")]
-    )
+    front = frontend_graph(frontend) if isinstance(frontend, LogMel) else _whisper_frames(frontend)
+    model = onnx.compose.merge_models(front, body, io_map=[("log_mel", "log_mel"), ("counts", "counts")])
     return tidy(model)
 
 
@@ -323,16 +335,44 @@ class _Body(nn.Module):
 def _body(student: StudentNetwork) -> Any:
     """Export everything after the front end with torch's exporter, batch and frames free."""
     batch, frames = torch.export.Dim("batch", min=1), torch.export.Dim("frames", min=SLACK_FRAMES)
-    example = (torch.randn(2, 300, student.frontend.mels), torch.tensor([300, 200]))
+    if isinstance(student.frontend, WhisperFrames):
+        backbone = student.backbone
+        assert isinstance(backbone, WhisperBackbone)
+        frames = 2 * torch.export.Dim("frames", min=SLACK_FRAMES, max=backbone.most_frames)  # two to one of the encoder
+    mels = student.frontend.mels
+    assert isinstance(mels, int)
+    example = (torch.randn(2, 300, mels), torch.tensor([300, 200]))
+    shapes = {"log_mel": {0: batch, 1: frames}, "counts": {0: batch}}
+    return _exported(with_recurrent_operators(_Body(student)), example, shapes, ["logits", "embedding"])
+
+
+def _whisper_frames(frontend: WhisperFrames) -> Any:
+    """Export Whisper's front end, batch and samples free."""
+    batch = torch.export.Dim("batch", min=1)
+    samples = torch.export.Dim("samples", min=SLACK_FRAMES * FRAME_SAMPLES)
+    example = (torch.randn(2, 48_000), torch.tensor([48_000, 32_000]))
+    shapes = {"waveform": {0: batch, 1: samples}, "lengths": {0: batch}}
+    return _exported(frontend, example, shapes, ["log_mel", "counts"])
+
+
+def _exported(network: nn.Module, example: tuple[Tensor, ...], shapes: dict[str, Any], outputs: list[str]) -> Any:
+    """Export a network with torch's exporter.
+
+    Args:
+        network: what
+        example: its input
+        shapes: name of each input to its free dimensions
+        outputs: their names
+    """
     with _silence():
         program = torch.onnx.export(
-            with_recurrent_operators(_Body(student)).eval(),
+            network.eval(),
             example,
             dynamo=True,
             opset_version=OPSET,
-            input_names=["log_mel", "counts"],
-            output_names=["logits", "embedding"],
-            dynamic_shapes={"log_mel": {0: batch, 1: frames}, "counts": {0: batch}},
+            input_names=list(shapes),
+            output_names=outputs,
+            dynamic_shapes=shapes,
             verbose=False,
         )
     assert program is not None

@@ -89,7 +89,7 @@ class Learner(Trainee[StudentNetwork]):
         targets = nn.functional.one_hot(labels.clamp(min=0), known.shape[1]) * (labels != UNLABELLED)[:, None].float()
         if self.training:
             with torch.no_grad():
-                waveform = self.augmentation.waveform(waveform, lengths)
+                waveform = self.augmentation.waveform(waveform)
                 log_mel, counts = self.network.frontend(waveform, lengths)
                 log_mel = self.augmentation.features(log_mel, counts)
                 log_mel, counts, order, share = self.augmentation.mixup(log_mel, counts)

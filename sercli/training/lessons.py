@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,11 +23,29 @@ class Lessons:
     frames: Callable[[int], npt.NDArray[np.float16]] | None = None
     """Clip number to its states, shape (frames, layers, width)."""
 
+    def whole_frames(self, index: int, start: int, stop: int, samples: int) -> tuple[int, int]:
+        """Widen a stretch of a clip to whole frames of the teacher, so that both hear the same.
+
+        Args:
+            index: clip number
+            start: of the stretch, in samples
+            stop: its end
+            samples: of the whole clip
+
+        Returns:
+            start and end in samples; as they are where no frames are learned
+        """
+        if self.frames is None:
+            return start, stop
+        count = len(self.frames(index))
+        first, end = start * count // samples, -(-stop * count // samples)
+        return first * samples // count, end * samples // count
+
     def of(self, index: int, start: float, stop: float) -> dict[str, npt.NDArray[Any]]:
         """Return the lesson of a clip of which only a stretch is heard.
 
         Logits and pooled states stay those of the whole clip: its emotion is the same, and the student is to hear it in
-        less. Frames are those that the stretch touches.
+        less. Frames are those of the stretch.
 
         Args:
             index: clip number
@@ -45,8 +62,8 @@ class Lessons:
             lesson["pooled"] = self.pooled[index]
         if self.frames is not None:
             frames = self.frames(index)
-            first = min(int(start * len(frames)), len(frames) - 1)
-            lesson["frames"] = frames[first : max(math.ceil(stop * len(frames)), first + 1)]
+            first = min(round(start * len(frames)), len(frames) - 1)
+            lesson["frames"] = frames[first : max(round(stop * len(frames)), first + 1)]
         return lesson
 
 

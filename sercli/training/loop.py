@@ -185,13 +185,13 @@ class _Trainer(Trainer):
     """transformers' Trainer with our sampler, two learning rates, and every loss term in its log."""
 
     def __init__(
-        self, *args: Any, sampler: Sampler[int], slow: tuple[Sequence[nn.Parameter], float], **keywords: Any
+        self, *args: Any, sampler: Sampler[Any], slow: tuple[Sequence[nn.Parameter], float], **keywords: Any
     ) -> None:
         self._sampler = sampler
         self._slow = slow
         super().__init__(*args, **keywords)
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int] | None:
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[Any] | None:
         return self._sampler
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:

@@ -21,7 +21,7 @@ from sercli.evaluation.model import open_model
 from sercli.labels import LABEL_SETS
 from sercli.methods.base import TeacherShapes
 from sercli.models import students
-from sercli.models.student import StudentArguments
+from sercli.models.student import LogMelArguments, StudentArguments
 from sercli.training.recipe import Recipe
 from sercli.training.recipe_teacher import OwnPart, TeacherPart
 from sercli.training.run_folder import WEIGHTS, write_json
@@ -92,11 +92,14 @@ class OwnTeacher:
 
 
 def _check_front_ends(teacher: StudentArguments, student: StudentArguments) -> None:
-    for key in FRONT_END:
-        theirs, ours = getattr(teacher, key), getattr(student, key)
+    for key, arguments in (("teacher.own.student", teacher), ("student", student)):
+        if not isinstance(arguments, LogMelArguments):
+            raise RecipeError(f"{key}.architecture: must hear log-mel frames, as all do but distil")
+    for name in FRONT_END:
+        theirs, ours = getattr(teacher, name), getattr(student, name)
         if theirs != ours:
             raise RecipeError(
-                f"teacher.own.student.arguments.{key}: is {theirs} and the student's {ours}; they hear the same frames"
+                f"teacher.own.student.arguments.{name}: is {theirs} and the student's {ours}; they hear the same frames"
             )
 
 

@@ -57,6 +57,36 @@ class SplitPart:
 
 
 @dataclass(frozen=True)
+class NoisePart:
+    """Noise and rooms that training clips are heard in, drawn anew each time; a teacher always hears the clean clip."""
+
+    kinds: tuple[str, ...] = ()
+    """each as likely: noise types of the folder; babble, of other training speakers; white, pink or coloured (between
+    white and brown), synthesised"""
+    folder: str = ""
+    """of noise types, from each of which training takes the recordings below `train` and no others"""
+    snr_db: tuple[float, float] = (0.0, 20.0)
+    """signal-to-noise ratio, uniform between these, over what of a clip is no digital silence"""
+    probability: float = 0.0
+    """share of clips that get noise"""
+    rir_folder: str = ""
+    """of room impulse responses; those below `train` where it has such a folder. Test with others"""
+    rir_probability: float = 0.0
+    """share of clips that are moved into a room, before noise is added"""
+
+    def __post_init__(self) -> None:
+        low, high = self.snr_db
+        demand(low <= high, "augment.noise.snr_db", "the lower bound first", list(self.snr_db))
+        for key in ("probability", "rir_probability"):
+            share = getattr(self, key)
+            demand(0 <= share <= 1, f"augment.noise.{key}", "a share from 0 to 1", share)
+        named = bool(self.kinds) or self.probability == 0
+        demand(named, "augment.noise.kinds", "one at least, or augment.noise.probability 0", list(self.kinds))
+        named = bool(self.rir_folder) or self.rir_probability == 0
+        demand(named, "augment.noise.rir_folder", "a folder, or augment.noise.rir_probability 0", self.rir_folder)
+
+
+@dataclass(frozen=True)
 class AugmentPart:
     """What is done to clips in training; zero switches an entry off."""
 
@@ -73,12 +103,8 @@ class AugmentPart:
     """share of clips whose speed changes"""
     gain_db: float = 0.0
     """loudness changes uniformly by up to this many dB either way"""
-    noise_probability: float = 0.0
-    """share of clips that get noise"""
-    noise_snr_db: tuple[float, float] = (5.0, 30.0)
-    """signal-to-noise ratio, uniform between these"""
-    noise_folder: str = ""
-    """folder of noise recordings; empty = synthesised white and pink noise"""
+    noise: NoisePart = field(default_factory=NoisePart)
+    """noise and rooms"""
     time_masks: int = 2
     """SpecAugment: runs of frames set to the mean"""
     time_width: float = 0.15
@@ -98,8 +124,6 @@ class AugmentPart:
         demand(self.max_seconds >= 0.5, "augment.max_seconds", "at least 0.5", self.max_seconds)
         demand(all(0.5 <= speed <= 2 for speed in self.copies), "augment.copies", "0.5 to 2", list(self.copies))
         demand(0 <= self.speed <= 0.5, "augment.speed", "from 0 to 0.5", self.speed)
-        low, high = self.noise_snr_db
-        demand(low <= high, "augment.noise_snr_db", "the lower bound first", list(self.noise_snr_db))
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,27 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     Raises:
         RecipeError: the file is missing or not YAML, a key is unknown or a value of the wrong kind
     """
+    values = _read(path)
+    for override in overrides:
+        _apply(values, override)
+    return from_dict(Recipe, values, "")
+
+
+def load_resolved(path: Path) -> Recipe:
+    """Read what a run wrote beside its weights, perhaps when noise was still three keys of `augment`.
+
+    Raises:
+        RecipeError: as `load_recipe`
+    """
+    values = _read(path)
+    augment = values.get("augment") or {}
+    if "noise_probability" in augment and not augment.get("noise_folder"):
+        share, snr_db, _ = (augment.pop(f"noise_{key}", None) for key in ("probability", "snr_db", "folder"))
+        augment["noise"] = {"kinds": ["coloured"], "snr_db": snr_db, "probability": share} if share else {}
+    return from_dict(Recipe, values, "")
+
+
+def _read(path: Path) -> dict[str, Any]:
     import yaml
 
     try:
@@ -32,9 +53,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
         raise RecipeError(f"{path}: not a readable YAML recipe ({reason})") from problem
     if not isinstance(values, dict):
         raise RecipeError(f"{path}: a recipe is a mapping of keys to values, not a {type(values).__name__}")
-    for override in overrides:
-        _apply(values, override)
-    return from_dict(Recipe, values, "")
+    return values
 
 
 def dump_recipe(recipe: Recipe) -> str:
@@ -50,7 +69,7 @@ def is_recipe_of(file: Path, recipe: Recipe) -> bool:
     Raises:
         RecipeError: it cannot be read
     """
-    return load_recipe(file) == recipe
+    return load_resolved(file) == recipe
 
 
 def _apply(values: dict[str, Any], override: str) -> None:

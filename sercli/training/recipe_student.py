@@ -16,9 +16,9 @@ class StudentPart:
     """The network."""
 
     architecture: str = "cnn-attention"
-    """cnn-attention, tdnn, conformer, crnn or cnn-fmha"""
+    """cnn-attention, tdnn, conformer, crnn, cnn-fmha, or distil: the first layers of an encoder (arguments.encoder)"""
     size: str = "micro"
-    """nano, micro or small"""
+    """nano, micro or small; of distil its depth decides"""
     arguments: Mapping[str, Any] = field(default_factory=dict)
     """single sizes of the architecture that differ from the named one"""
     start: str = ""

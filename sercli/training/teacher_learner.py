@@ -16,8 +16,9 @@ from sercli.methods.terms import cross_entropy, weighted_mean
 from sercli.models.heads import TeacherHead
 from sercli.models.teacher import Teacher
 from sercli.training.augment import Augmentation
-from sercli.training.data import Clips, collate, collate_targets
+from sercli.training.data import Clips, Draw, collate, collate_targets
 from sercli.training.lessons import Lessons
+from sercli.training.noise import TrainingNoise
 from sercli.training.outputs import output_loss, targets_of
 from sercli.training.recipe import AugmentPart
 from sercli.training.store import AudioStore
@@ -34,6 +35,7 @@ class TeacherClips(Clips):
         outputs: names of further outputs
         augment: what to do to audio; None for evaluation
         weights: loss weight per utterance, shape (clips,)
+        noise: what audio is heard in, in training
     """
 
     def __init__(
@@ -44,17 +46,19 @@ class TeacherClips(Clips):
         outputs: Sequence[str] = (),
         augment: AugmentPart | None = None,
         weights: npt.NDArray[np.float64] | None = None,
+        noise: TrainingNoise | None = None,
     ) -> None:
         self.states = source if isinstance(source, Lessons) else None
         silence = AudioStore(np.zeros(0, np.int16), np.zeros(len(utterances) + 1, np.int64))
         store = source if isinstance(source, AudioStore) else silence
-        super().__init__(utterances, store, labels, augment, weights)
+        super().__init__(utterances, store, labels, augment, weights, noise=noise)
         self.further = targets_of(utterances, outputs)
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
+    def __getitem__(self, draw: Draw | int) -> dict[str, Any]:
         """One clip, as of `Clips`, without its waveform where it comes as states; with the targets of the outputs."""
+        index = draw.clip if isinstance(draw, Draw) else draw
         if self.states is None:
-            item = super().__getitem__(index)
+            item = super().__getitem__(draw)
         else:
             facts = {"label": self.targets[index], "weight": self.weights[index], "known": self.known[index]}
             item = {**facts, "lesson": self.states.of(index, 0.0, 1.0)}
@@ -132,7 +136,7 @@ class TeacherLearner(Trainee[Any]):
             return {"loss": loss, **{name: found[name] for name in self.outputs}}
         with torch.no_grad():
             if waveform is not None:
-                heard = self.augmentation.waveform(heard, counts)
+                heard = self.augmentation.waveform(heard)
             heard, counts, order, share = self.augmentation.mixup(heard, counts)
         found = answer(self.network, heard, counts)
         batch = {

@@ -29,6 +29,7 @@ from sercli.models.heads import HeadArguments, TeacherHead
 from sercli.models.teacher import ARCHITECTURE, Teacher
 from sercli.training.lessons import Lessons
 from sercli.training.loop import Feed, Items, balanced, make_trainer
+from sercli.training.noise import training_noise
 from sercli.training.outcome import conclude
 from sercli.training.outputs import check_known, check_outputs, output_figures
 from sercli.training.recipe import Recipe
@@ -38,9 +39,6 @@ from sercli.training.store import AudioStore, open_store
 from sercli.training.teacher import hear_with, layers_of
 from sercli.training.teacher_learner import TeacherClips, TeacherLearner, collate_teacher
 from sercli.training.trainer import Trained, training_sides
-
-OF_WAVEFORMS = ("speed", "noise_probability", "gain_db")
-"""What the augment section does to waveforms, and cached states cannot follow."""
 
 
 def train_teacher(
@@ -95,7 +93,8 @@ def train_teacher(
 
     heard = source(split.train)
     drawn, weights = balanced(split.train, recipe.optim)
-    clips = TeacherClips(split.train, heard, labels, tuple(recipe.outputs), recipe.augment, weights)
+    noise = training_noise(recipe.augment.noise, split.train, heard) if isinstance(heard, AudioStore) else None
+    clips = TeacherClips(split.train, heard, labels, tuple(recipe.outputs), recipe.augment, weights, noise)
     lengths = _lengths(heard, len(split.train))
     feed = Feed(clips, lengths, drawn, collate_teacher, items(split.dev) if split.dev else None)
     trainer = make_trainer(learner, feed, recipe.optim, folder, seed=recipe.seed, quiet=quiet, slow=(slow, trunk.lr))
@@ -184,8 +183,15 @@ def _methods(recipe: Recipe) -> list[tuple[str, Method]]:
             raise RecipeError(f"method.{name}: a teacher learns from labels alone; leave {CrossEntropy.name} only")
         method.connect(StudentShapes(0, 0, {}), None)
     if recipe.encoder.trained_layers == 0:
-        for key in OF_WAVEFORMS:
-            if getattr(recipe.augment, key) > 0:
+        augment = recipe.augment
+        of_waveforms = {
+            "speed": augment.speed,
+            "gain_db": augment.gain_db,
+            "noise.probability": augment.noise.probability,
+            "noise.rir_probability": augment.noise.rir_probability,
+        }
+        for key, strength in of_waveforms.items():
+            if strength > 0:
                 why = "the states of a frozen encoder are computed once, of clips as they are"
                 raise RecipeError(f"augment.{key}: {why}; set it to 0, or train layers (encoder.trained_layers)")
     return methods

@@ -22,6 +22,7 @@ from sercli.training.data import Clips, collate
 from sercli.training.learner import Learner
 from sercli.training.lessons import Lessons
 from sercli.training.loop import Feed, Items, balanced, make_trainer
+from sercli.training.noise import training_noise
 from sercli.training.outcome import conclude
 from sercli.training.recipe import Recipe
 from sercli.training.recipe_student import StudentPart
@@ -108,7 +109,8 @@ def train(
 
     store = open_store(material)
     drawn, weights = balanced(material, recipe.optim)
-    clips = Clips(material, store, labels, recipe.augment, weights, teaching.lessons if teaching else None)
+    noise = training_noise(recipe.augment.noise, material, store)
+    clips = Clips(material, store, labels, recipe.augment, weights, teaching.lessons if teaching else None, noise)
     feed = Feed(clips, store.lengths, drawn, collate, items(split.dev) if split.dev else None)
     trainer = make_trainer(learner, feed, recipe.optim, folder, seed=recipe.seed, quiet=quiet)
     trainer.train(resume_from_checkpoint=last)
@@ -116,7 +118,7 @@ def train(
     students.save_weights(student, folder / WEIGHTS)
     facts = {
         "architecture": architecture,
-        "arguments": students.arguments_dict(arguments),
+        "arguments": students.arguments_dict(student.arguments),
         "parameters": students.parameter_count(student),
     }
     also_heard = teaching.also_heard if teaching else ()

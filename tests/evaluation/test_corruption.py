@@ -9,7 +9,8 @@ import soundfile
 from sercli.audio import read_audio
 from sercli.errors import CorpusError, UsageError
 from sercli.evaluation.codec import CODECS, encode, mu_law, transcode
-from sercli.evaluation.corruption import KINDS, SNR_DB, clip_peaks, gain, grid, noise_files, reverberate, telephone
+from sercli.evaluation.corruption import KINDS, SNR_DB, clip_peaks, gain, grid, noise_files, telephone
+from sercli.reverberation import reverberate
 
 RATE = 16_000  # Hz
 

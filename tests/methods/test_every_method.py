@@ -33,7 +33,7 @@ def leaves(outputs: dict[str, Any]) -> list[torch.Tensor]:
 
 
 def test_names_are_those_of_the_recipes() -> None:
-    known = "ce kd kd-std dkd dist fitnets at rkd sp distilhubert pooled self dkdfmh"
+    known = "ce kd kd-std dkd dist fitnets at rkd sp distilhubert mlkd pooled self dkdfmh"
     assert known.split() == NAMES
     assert all(METHODS[name].name == name for name in NAMES)
     torch.nn.ModuleDict({name: connected(name) for name in NAMES})  # each may be the name of a module
@@ -171,6 +171,10 @@ def test_weights_below_zero_and_unknown_arguments_are_refused(name: str) -> None
             "method.distilhubert.layers[1]: needs a value of type int, not 'six'",
         ),
         ({"distilhubert": {"hidden": -1}}, "method.distilhubert.hidden: must be 0 or above, not -1"),
+        (
+            {"mlkd": {"layer_weights": [1, -1]}},
+            "method.mlkd.layer_weights: must be 0 or above, and not all 0, not [1.0, -1.0]",
+        ),
         ({"fitnets": {"layer": "last"}}, "method.fitnets.layer: needs a value of type int, not 'last'"),
         ({"at": {"layers": [4, 9]}}, "method.at.layers: must be as many as stages, not [4, 9]"),
         ({"at": {"stages": []}}, "method.at.stages: must be at least one, not []"),
@@ -219,7 +223,7 @@ def test_a_layer_that_the_teacher_does_not_give(name: str) -> None:
         connected(name, **arguments)
 
 
-@pytest.mark.parametrize("name", ["fitnets", "at", "distilhubert", "self"])
+@pytest.mark.parametrize("name", ["fitnets", "at", "distilhubert", "mlkd", "self"])
 def test_a_stage_that_the_student_does_not_have(name: str) -> None:
     arguments: dict[str, Any] = {"stages": ["erly"]} if name in ("at", "self") else {"stage": "erly"}
     with pytest.raises(

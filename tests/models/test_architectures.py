@@ -17,7 +17,9 @@ from sercli.models.tdnn import TdnnArguments  # noqa: E402
 
 torch.set_num_threads(1)  # threads that wait for each other are slow on a busy machine
 LIMITS = {"nano": 50_000, "micro": 500_000, "small": 4_000_000}
-NANOS: dict[str, StudentArguments] = {name: kind.sizes["nano"] for name, kind in students.ARCHITECTURES.items()}
+NANOS: dict[str, StudentArguments] = {
+    name: kind.sizes["nano"] for name, kind in students.ARCHITECTURES.items() if kind.sizes
+}
 CASES: dict[str, StudentArguments] = {
     **NANOS,
     "cnn-attention, micro": students.ARCHITECTURES["cnn-attention"].sizes["micro"],

@@ -1,14 +1,9 @@
-from pathlib import Path
-
-import numpy as np
 import pytest
-import soundfile
 
 torch = pytest.importorskip("torch", reason='needs the extra "train"')
 pytest.importorskip("torchaudio", reason='needs the extra "train"')
 
-from sercli.errors import RecipeError  # noqa: E402
-from sercli.training.augment import Augmentation, mix  # noqa: E402
+from sercli.training.augment import Augmentation  # noqa: E402
 from sercli.training.recipe import AugmentPart  # noqa: E402
 
 OFF = {"time_masks": 0, "mel_masks": 0}
@@ -30,31 +25,9 @@ def frames() -> tuple[torch.Tensor, torch.Tensor]:
     return log_mel, counts
 
 
-@pytest.mark.parametrize("snr_db", [-5.0, 0.0, 12.5, 30.0])
-def test_mix_has_the_ratio_asked_for(snr_db: float) -> None:
-    clean, lengths = clips()
-    noise = torch.randn_like(clean) * (clean != 0)
-    added = mix(clean, noise, lengths, torch.full((2, 1), snr_db)) - clean
-    for row, length in enumerate(lengths):
-        signal_power = (clean[row, :length].double() ** 2).mean()
-        noise_power = (added[row, :length].double() ** 2).mean()
-        assert float(10 * torch.log10(signal_power / noise_power)) == pytest.approx(snr_db, abs=0.01)
-    assert not added[1, 8_000:].any()
-
-
-def test_noise_stays_out_of_the_padding_and_within_its_bounds() -> None:
-    clean, lengths = clips()
-    augmentation = Augmentation(AugmentPart(noise_probability=1.0, noise_snr_db=(10.0, 20.0)))
-    for _ in range(5):
-        noisy = augmentation.waveform(clean, lengths)
-        assert not noisy[1, 8_000:].any()
-        ratios = 10 * torch.log10((clean**2).sum(dim=1) / ((noisy - clean) ** 2).sum(dim=1))
-        assert bool(((ratios > 9.99) & (ratios < 20.01)).all())
-
-
 def test_gain_scales_the_whole_clip() -> None:
-    clean, lengths = clips()
-    louder = Augmentation(AugmentPart(gain_db=6.0)).waveform(clean, lengths)
+    clean, _ = clips()
+    louder = Augmentation(AugmentPart(gain_db=6.0)).waveform(clean)
     factor = louder[:, :8_000] / clean[:, :8_000]
     assert bool((factor.std(dim=1) < 1e-4).all())
     assert bool((20 * factor.mean(dim=1).log10()).abs().max() <= 6.0)
@@ -77,10 +50,10 @@ def test_masks_only_set_zero() -> None:
 
 
 def test_zero_strength_changes_nothing() -> None:
-    clean, lengths = clips()
+    clean, _ = clips()
     log_mel, counts = frames()
     augmentation = Augmentation(AugmentPart(**OFF))
-    assert torch.equal(augmentation.waveform(clean, lengths), clean)
+    assert torch.equal(augmentation.waveform(clean), clean)
     assert torch.equal(augmentation.features(log_mel, counts), log_mel)
     mixed, same, order, share = augmentation.mixup(log_mel, counts)
     assert torch.equal(mixed, log_mel)
@@ -115,20 +88,8 @@ def test_padding_stays_zero() -> None:
     assert all(not changed[row, count:].any() for row, count in enumerate(counts))
 
 
-def test_recorded_noise_is_used(tmp_path: Path) -> None:
-    clean, lengths = clips()
-    tone = np.sin(2 * np.pi * 1_000 * np.arange(16_000) / 16_000).astype(np.float32)
-    soundfile.write(tmp_path / "tone.wav", 0.1 * tone, 16_000)
-    soundfile.write(tmp_path / "silence.wav", np.zeros(16_000, np.float32), 16_000)  # must not poison the rest
-    part = AugmentPart(noise_probability=1.0, noise_snr_db=(0.0, 0.0), noise_folder=str(tmp_path))
-    added = (Augmentation(part).waveform(clean, lengths) - clean)[0]
-    assert torch.isfinite(added).all()
-    assert int(torch.fft.rfft(added).abs().argmax()) == 1_000
-
-
-@pytest.mark.parametrize("silent", [True, False])
-def test_no_usable_recordings(tmp_path: Path, silent: bool) -> None:
-    if silent:
-        soundfile.write(tmp_path / "silence.wav", np.zeros(16_000, np.float32), 16_000)
-    with pytest.raises(RecipeError, match=r"^augment\.noise_folder: "):
-        Augmentation(AugmentPart(noise_folder=str(tmp_path)))
+def test_a_single_band_is_never_hidden_or_moved() -> None:
+    """Samples are features of one band."""
+    samples = torch.rand(4, 100, 1) + 0.5
+    augmentation = Augmentation(AugmentPart(time_masks=0, mel_masks=4, mel_shift=3))
+    assert torch.equal(augmentation.features(samples, torch.full((4,), 100)), samples)

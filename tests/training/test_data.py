@@ -7,7 +7,7 @@ import pytest
 torch = pytest.importorskip("torch", reason='needs the extra "train"')
 
 from sercli.corpora.table import Utterance  # noqa: E402
-from sercli.training.data import MIN_SAMPLES, BalancedLengthSampler, Clips, class_weights, collate  # noqa: E402
+from sercli.training.data import MIN_SAMPLES, BalancedLengthSampler, Clips, Draw, class_weights, collate  # noqa: E402
 from sercli.training.recipe import AugmentPart  # noqa: E402
 from sercli.training.store import AudioStore  # noqa: E402
 
@@ -62,7 +62,7 @@ def test_sampler_draws_as_often_as_weights_say() -> None:
     drawn: Counter[int] = Counter()
     for epoch in range(60):
         sampler.set_epoch(epoch)
-        order = list(sampler)
+        order = [draw.clip for draw in sampler]
         assert len(order) == len(sampler) == 40
         drawn.update(order)
     counts = np.array([drawn[index] for index in range(40)]).reshape(10, 4).mean(axis=0) / 60
@@ -71,7 +71,7 @@ def test_sampler_draws_as_often_as_weights_say() -> None:
 
 def test_sampler_of_even_weights_misses_nothing() -> None:
     sampler = BalancedLengthSampler(np.ones(38), np.arange(38), batch=4, seed=0)
-    assert sorted(sampler) == list(range(38))
+    assert sorted(draw.clip for draw in sampler) == list(range(38))
 
 
 def test_no_batch_of_a_single_clip() -> None:
@@ -80,19 +80,20 @@ def test_no_batch_of_a_single_clip() -> None:
 
 
 def test_order_depends_on_seed_and_epoch_alone() -> None:
-    def order(seed: int, epoch: int) -> list[int]:
+    def draws(seed: int, epoch: int) -> list[Draw]:
         sampler = BalancedLengthSampler(np.ones(50), np.arange(50), batch=4, seed=seed)
         sampler.set_epoch(epoch)
         return list(sampler)
 
-    assert order(1, 5) == order(1, 5)
-    assert order(1, 5) != order(1, 6)
-    assert order(1, 5) != order(2, 5)
+    assert draws(1, 5) == draws(1, 5)
+    for other in (draws(1, 6), draws(2, 5)):
+        assert [draw.clip for draw in draws(1, 5)] != [draw.clip for draw in other]
+    assert len({draw.seed for draw in [*draws(1, 5), *draws(1, 6), *draws(2, 5)]}) == 150  # none is drawn alike
 
 
 def test_batches_hold_clips_of_similar_length() -> None:
     lengths = np.random.default_rng(0).integers(8_000, 80_000, 640)
-    grouped = np.array(list(BalancedLengthSampler(np.ones(640), lengths, batch=16, seed=0)))
+    grouped = np.array([draw.clip for draw in BalancedLengthSampler(np.ones(640), lengths, batch=16, seed=0)])
 
     def padded(order: np.ndarray) -> float:
         batches = lengths[order].reshape(-1, 16)
@@ -106,7 +107,8 @@ def test_batches_hold_clips_of_similar_length() -> None:
 
 def test_the_last_batch_is_the_incomplete_one() -> None:
     lengths = np.arange(10)
-    batches = np.array_split(list(BalancedLengthSampler(np.ones(10), lengths, batch=4, seed=3)), [4, 8])
+    order = [draw.clip for draw in BalancedLengthSampler(np.ones(10), lengths, batch=4, seed=3)]
+    batches = np.array_split(order, [4, 8])
     assert [sorted(batch)[-1] - sorted(batch)[0] for batch in map(list, batches)] == [3, 3, 1]  # neighbours in length
 
 
@@ -132,10 +134,9 @@ def test_a_clip_without_a_label_may_be_of_any_class() -> None:
 
 
 def test_training_cuts_but_never_below_a_quarter_of_a_second() -> None:
-    torch.manual_seed(0)
     augment = AugmentPart(max_seconds=1.0, trim_seconds=2.0)
     clips = Clips(utterances(a_happy=3), store(3_000, 5_000, 80_000), LABELS, augment)
-    lengths = [[len(clips[index]["waveform"]) for _ in range(50)] for index in range(3)]
+    lengths = [[len(clips[Draw(index, (n,))]["waveform"]) for n in range(50)] for index in range(3)]
     assert set(lengths[0]) == {3_000}
     assert min(lengths[1]) == MIN_SAMPLES
     assert MIN_SAMPLES < min(lengths[2]) <= max(lengths[2]) == 16_000
@@ -148,10 +149,9 @@ def test_zero_strength_leaves_the_clip_alone() -> None:
 
 
 def test_speed_changes_length_within_its_bounds() -> None:
-    torch.manual_seed(0)
     augment = AugmentPart(trim_seconds=0.0, speed=0.2, speed_probability=1.0)
     clips = Clips(utterances(a_happy=1), store(20_000), LABELS, augment)
-    ratios = [len(clips[0]["waveform"]) / 20_000 for _ in range(60)]
+    ratios = [len(clips[Draw(0, (n,))]["waveform"]) / 20_000 for n in range(60)]
     assert 1 / 1.21 <= min(ratios) < 0.93
     assert 1.07 < max(ratios) <= 1 / 0.79
 

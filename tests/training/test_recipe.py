@@ -29,10 +29,10 @@ def test_defaults(tmp_path: Path) -> None:
 
 def test_precedence_is_command_line_file_default(tmp_path: Path) -> None:
     path = write(tmp_path, "optim: {epochs: 7, batch: 4}\n")
-    recipe = load_recipe(path, ["optim.epochs=20", "student.arguments.stem=8", "augment.noise_snr_db=[0, 9]"])
+    recipe = load_recipe(path, ["optim.epochs=20", "student.arguments.stem=8", "augment.noise.snr_db=[0, 9]"])
     assert (recipe.optim.epochs, recipe.optim.batch, recipe.optim.lr) == (20, 4, 3e-3)
     assert recipe.student.arguments == {"stem": 8}
-    assert recipe.augment.noise_snr_db == (0.0, 9.0)
+    assert recipe.augment.noise.snr_db == (0.0, 9.0)
 
 
 def test_sources_may_be_names(tmp_path: Path) -> None:
@@ -91,8 +91,15 @@ def test_learning_rates_as_people_write_them(tmp_path: Path, text: str) -> None:
         ("method: [ce, 3]", "method[1]: needs one method"),
         ("student: {arguments: [{stem: 8}]}", "student.arguments: needs a mapping of keys to values, not"),
         ("corpus: {sources: ravdess}", "corpus.sources: needs a list, not 'ravdess'"),
-        ("augment: {noise_snr_db: [1, 2, 3]}", "augment.noise_snr_db: needs 2 values, not 3"),
-        ("augment: {noise_snr_db: [9, 1]}", "augment.noise_snr_db: must be the lower bound first, not [9.0, 1.0]"),
+        ("augment: {noise: {snr_db: [1, 2, 3]}}", "augment.noise.snr_db: needs 2 values, not 3"),
+        ("augment: {noise: {snr_db: [9, 1]}}", "augment.noise.snr_db: must be the lower bound first, not [9.0, 1.0]"),
+        ("augment: {noise: {probability: 2}}", "augment.noise.probability: must be a share from 0 to 1, not 2.0"),
+        ("augment: {noise: {probability: 1}}", "augment.noise.kinds: must be one at least, or augment.noise.probab"),
+        ("augment: {noise: {rir_probability: 1}}", "augment.noise.rir_folder: must be a folder, or augment.noise.rir"),
+        (
+            "augment: {noise: {kind: [rain]}}",
+            "unknown recipe key augment.noise.kind; did you mean augment.noise.k",
+        ),
         ("optim: {balance: samplr}", "optim.balance: must be one of sampler, loss, none, not 'samplr'"),
         ("optim: {batch: 1}", "optim.batch: must be at least 2, for batch norms, not 1"),
         ("optim: {epochs: 0}", "optim.epochs: must be at least 1, not 0"),

@@ -265,7 +265,10 @@ def test_gender_and_ratings_are_learned_where_they_are_known(
     ("override", "message"),
     [
         ("augment.speed=0.1", "augment.speed: the states of a frozen encoder are computed once, of clips as they are"),
-        ("augment.noise_probability=0.1", "augment.noise_probability: the states of a frozen encoder"),
+        (
+            "augment.noise={kinds: [white], probability: 0.1}",
+            "augment.noise.probability: the states of a frozen",
+        ),
         ("head.pooling=max", "head.pooling: must be one of mean, statistics, attentive, not 'max'"),
         ("head={hiden: 3}", "unknown recipe key head.hiden; did you mean head.hidden?"),
         ("outputs={genders: 1.0}", "outputs.genders: no such output; did you mean 'gender'?"),

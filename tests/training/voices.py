@@ -18,7 +18,8 @@ student:
   size: nano
   arguments: {{stem: 8, blocks: [[8, 2, 2], [12, 2, 1]], frame_channels: 16, context: 1, attention: 8, embedding: 8,
     per_band: false}}  # steady sounds have nothing left once each band loses its mean
-augment: {{speed: 0.1, noise_probability: 0.3, gain_db: 6, mixup_alpha: 0.3, mel_shift: 1}}
+augment: {{speed: 0.1, gain_db: 6, mixup_alpha: 0.3, mel_shift: 1,
+  noise: {{kinds: [coloured, pink], probability: 0.3}}}}
 optim: {{epochs: 8, batch: 6, lr: 1e-2, average: 0.5, patience: 0}}
 export: {{calibration_clips: 8}}
 """

@@ -2,7 +2,7 @@
 
 A source is called with (samples, random, speaker) and returns that many samples of noise at any level:
 
-    white, pink ──────────────────────────┐
+    white, pink, coloured ────────────────┐
     Recordings  one excerpt of one file   ├─ mix(signal, noise, snr_db)
     Babble      six speakers, not this one┘
 """
@@ -22,6 +22,7 @@ from sercli.corpora.corpus import audio_files
 from sercli.errors import CorpusError
 
 Signal = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
 Item = TypeVar("Item")
 Source = Callable[[int, np.random.Generator, str], Signal]
 """Samples wanted, random generator, and the speaker ("corpus/speaker") of the clip it is for."""
@@ -31,13 +32,14 @@ SIDES = ("train", "test")  # folders in a noise type
 ROOMS = "rir"  # folder of room impulse responses beside the noise types
 PADDING_SAMPLES = 320  # 20 ms: digital zeros for at least this long are padding, fewer are a quiet passage
 PINK_LOWEST_HZ = 20.0
+STEEPEST = 2.0  # exponent of the power's fall with frequency: brown noise, 6 dB per octave
 BABBLE_SPEAKERS = 6  # at once; single words are understood among fewer
 BABBLE_CLIPS = 128  # kept decoded, spread over all speakers
 BABBLE_SAMPLES = 10 * SAMPLE_RATE  # kept of each: 82 MB in all at most
 
 
-def mix(signal: Signal, noise: Signal, snr_db: float) -> Signal:
-    """Add noise at a signal-to-noise ratio, powers as mean squares over the whole clip (RobustDistiller).
+def mix(signal: Signal, noise: Signal, snr_db: float, over: Mask | None = None) -> Signal:
+    """Add noise at a signal-to-noise ratio, powers as mean squares (RobustDistiller).
 
     noisy = x + sqrt(K) n with K = (P_x / P_n) 10^(-SNR/10). The sum may pass full scale: models take
     float samples, and clipping would be a second corruption.
@@ -46,14 +48,15 @@ def mix(signal: Signal, noise: Signal, snr_db: float) -> Signal:
         signal: mono float32, shape (samples,); a silent one stays as it is
         noise: the same shape, any level
         snr_db: ratio in dB
+        over: samples that the powers are taken over; None: the whole clip
 
     Raises:
         CorpusError: the noise is silent.
     """
-    noise_power = power(noise)
+    noise_power = power(noise if over is None else noise[over])
     if noise_power == 0.0:
         raise CorpusError(f"{len(noise)} samples of noise are all zero; use recordings that sound throughout")
-    scale = np.sqrt(power(signal) / noise_power * 10.0 ** (-snr_db / 10.0))
+    scale = np.sqrt(power(signal if over is None else signal[over]) / noise_power * 10.0 ** (-snr_db / 10.0))
     noisy: Signal = (signal + scale * noise.astype(np.float64)).astype(np.float32)
     return noisy
 
@@ -80,6 +83,14 @@ def pink(samples: int, random: np.random.Generator, speaker: str = "") -> Signal
     spectrum = random.standard_normal(2 * len(hertz)).view(np.complex128) * amplitude
     noise: Signal = np.fft.irfft(spectrum, size)[:samples].astype(np.float32)
     return noise
+
+
+def coloured(samples: int, random: np.random.Generator, speaker: str = "") -> Signal:
+    """Noise whose power falls with frequency to a random exponent, from white (0) over pink (1) to brown (2)."""
+    size = 1 << max(samples - 1, 1).bit_length()  # transforms of other sizes can be many times slower
+    spectrum = np.fft.rfft(white(size, random))
+    spectrum *= np.arange(1, len(spectrum) + 1, dtype=np.float32) ** (-random.uniform(0.0, STEEPEST) / 2.0)
+    return np.fft.irfft(spectrum, size)[:samples].astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -166,44 +177,54 @@ def excerpt(recording: Signal, samples: int, random: np.random.Generator) -> Sig
 
 
 def without_padding(signal: Signal) -> Signal:
-    """Drop digital silence anywhere in a recording, so that noise power is measured over what sounds.
+    """Drop digital silence anywhere in a recording, so that noise power is measured over what sounds."""
+    return signal[sounding(signal)]
 
-    Collections of clips of one length (ESC-50) fill short recordings up with zeros. Single zeros and short
-    runs of them are samples of a quiet passage and stay.
+
+def sounding(signal: npt.NDArray[np.generic]) -> Mask:
+    """Mark the samples of a recording that are no digital silence.
+
+    Collections of clips of one length (ESC-50) fill short recordings up with zeros, and cut speech has them at its
+    ends. Single zeros and short runs of them are samples of a quiet passage and count as sound.
     """
     edges = np.flatnonzero(np.diff(signal == 0, prepend=False, append=False))
     keep = np.ones(len(signal), dtype=bool)
     for start, end in edges.reshape(-1, 2):
         if end - start >= PADDING_SAMPLES or end - start == len(signal):
             keep[start:end] = False
-    return signal[keep]
+    return keep
 
 
-def noise_types(folder: Path) -> dict[str, list[Path]]:
-    """Find the recordings of each noise type that may be used in tests.
+def noise_types(folder: Path, side: str = "test") -> dict[str, list[Path]]:
+    """Find the recordings of each noise type that may be used on one side.
 
     Each sub-folder with audio is a type; a folder that holds audio itself, or `train` and `test`, is one type.
-    Recordings under a type's `train` folder are never used, and with a `test` folder nothing but that is:
-    a noise heard in training says little about noise.
+    Training uses what lies under a type's `train` folder and nothing else. Tests never use that, and with a `test`
+    folder nothing but what is in there: a noise heard in training says little about noise.
 
     Returns:
         type to its audio files, sorted; the folder `rir` is no type
 
     Raises:
-        CorpusError: the folder cannot be read or holds no recordings for tests.
+        CorpusError: the folder cannot be read or holds no recordings for that side.
     """
+    if not folder.is_dir():
+        raise CorpusError(f"{folder}: no such folder of noise recordings; check its path")
     one = next(audio_files(folder, depth=0), None) is not None or any((folder / s).is_dir() for s in SIDES)
     inner = [place for place in sorted(folder.iterdir()) if place.is_dir() and not place.name.startswith(".")]
     types = [folder] if one else [place for place in inner if place.name != ROOMS]
-    found = {place.absolute().name: files for place in types if (files := _test_files(place))}
+    found = {place.absolute().name: files for place in types if (files := recordings_of(place, side))}
     if not found and not (folder / ROOMS).is_dir():
-        raise CorpusError(f"{folder}: no noise for tests; lay recordings out as {folder}/rain/test/NAME.wav")
+        raise CorpusError(f"{folder}: no noise to {side} with; lay recordings out as {folder}/rain/{side}/NAME.wav")
     return found
 
 
-def _test_files(folder: Path) -> list[Path]:
-    if (folder / "test").is_dir():
-        return list(audio_files(folder / "test", DEPTH))
+def recordings_of(folder: Path, side: str) -> list[Path]:
+    """Find the recordings of one noise type that a side may use, sorted; see `noise_types`."""
+    if (folder / side).is_dir():
+        return list(audio_files(folder / side, DEPTH))
+    if side == "train":
+        return []
     return [file for file in audio_files(folder, DEPTH) if file.relative_to(folder).parts[0] != "train"]
 
 

@@ -7,15 +7,17 @@ import pytest
 import soundfile
 
 from sercli.errors import CorpusError
-from sercli.evaluation.noise import (
+from sercli.noise import (
     PADDING_SAMPLES,
     Babble,
     Recordings,
+    coloured,
     excerpt,
     mix,
     noise_types,
     pink,
     power,
+    sounding,
     white,
     without_padding,
 )
@@ -69,6 +71,16 @@ def test_measured_ratio_is_the_one_asked_for(snr_db: float, samples: int, tmp_pa
             assert snr_of(clean, noisy) == pytest.approx(snr_db, abs=0.01)
 
 
+def test_powers_may_be_taken_over_a_part() -> None:
+    clean, noise = hum(200, 0.5), white(8_000, np.random.default_rng(0))
+    clean[2_000:] = 0
+    inside = sounding(clean)
+    assert np.flatnonzero(inside).tolist() == list(range(2_000))
+    noisy = mix(clean, noise, 10.0, inside)
+    assert snr_of(clean[:2_000], noisy[:2_000]) == pytest.approx(10.0, abs=0.01)
+    assert snr_of(clean, noisy) == pytest.approx(10.0 - 10 * np.log10(4), abs=0.3)
+
+
 def test_silence_gets_no_noise_and_silent_noise_is_refused() -> None:
     silence, sound = np.zeros(800, np.float32), hum(200, 0.05)
     assert not mix(silence, sound, 0.0).any()
@@ -86,6 +98,18 @@ def test_power_per_hertz_falls_with_the_octave(source: Callable[..., np.ndarray]
     slopes = np.diff(10 * np.log10(bands))
     assert np.mean(slopes) == pytest.approx(decay_db, abs=0.1)
     assert slopes == pytest.approx(np.full(7, decay_db), abs=0.5)
+
+
+def test_coloured_noise_falls_by_0_to_6_db_per_octave() -> None:
+    rng, slopes = np.random.default_rng(0), []
+    hertz = np.fft.rfftfreq(1 << 16, 1 / RATE)
+    bands = [(hertz >= low) & (hertz < 2 * low) for low in 125.0 * 2.0 ** np.arange(6)]
+    for _ in range(60):
+        spectrum = np.abs(np.fft.rfft(coloured(1 << 16, rng))) ** 2
+        slopes.append(np.diff([10 * np.log10(spectrum[band].mean()) for band in bands]).mean())
+    assert -6.3 < min(slopes) < -5
+    assert -1 < max(slopes) < 0.3
+    assert np.mean(slopes) == pytest.approx(-3.0, abs=0.8)
 
 
 @pytest.mark.parametrize("samples", [8_000, 48_000, 160_000])
@@ -167,7 +191,9 @@ def test_babble_needs_seven_speakers_who_are_heard() -> None:
     assert Babble.load(people(7))(1_000, np.random.default_rng(0), "s0").any()
 
 
-@pytest.mark.parametrize("source", [white, pink, Babble.load(people(7)), Recordings((hum(200, 0.2), hum(300, 2.0)))])
+@pytest.mark.parametrize(
+    "source", [white, pink, coloured, Babble.load(people(7)), Recordings((hum(200, 0.2), hum(300, 2.0)))]
+)
 @pytest.mark.parametrize("samples", [1, 15_999])
 def test_a_seed_gives_the_same_noise(source: Callable[..., np.ndarray], samples: int) -> None:
     first, again, other = (source(samples, np.random.default_rng(seed), "") for seed in (1, 1, 2))
@@ -194,6 +220,10 @@ def test_noise_types_are_folders_and_training_noise_is_never_used(tmp_path: Path
     assert names(tmp_path) == {"rain": rain, "wind": wind}
     assert names(tmp_path / "rain") == {"rain": rain}
     assert names(tmp_path / "wind") == {"wind": wind}
+    for side, kinds in (("train", {"rain", "train_only", "wind"}), ("test", {"rain", "wind"})):
+        assert set(noise_types(tmp_path, side)) == kinds
+    train = [file.name for files in noise_types(tmp_path, "train").values() for file in files]
+    assert train == ["c.flac", "e.flac", "h.flac"]
     for unusable in ("empty", "train_only", "missing"):
         with pytest.raises(CorpusError, match=unusable):
             noise_types(tmp_path / unusable)
