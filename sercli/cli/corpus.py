@@ -156,11 +156,10 @@ def graph(run: Path, plot: Path | None, form: str) -> None:
         output.result(_graph_report(figures))
     if plot:
         from sercli.errors import OutputError
-        from sercli.evaluation.canvas import save
-        from sercli.evaluation.graph_map import graph_map
+        from sercli.evaluation.graph_map import draw_graph
 
         try:
-            save(graph_map(found, (run if run.is_dir() else run.absolute().parent).resolve().name), plot)
+            draw_graph(found, (run if run.is_dir() else run.absolute().parent).resolve().name, plot)
         except OSError as problem:
             raise OutputError(f"{plot}: cannot be written ({problem.strerror}); choose another --plot") from problem
 

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sercli.evaluation.canvas import QUIET, blank
+from sercli.evaluation.canvas import QUIET, STYLE, blank, save
 from sercli.evaluation.embedding_map import MOST_CLIPS, flatten, scatter_emotions
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from sercli.training.neighbours import NeighbourGraph
+
+
+def draw_graph(graph: NeighbourGraph, name: str, path: Path, seed: int = 0) -> None:
+    """Write the picture, in the style of a report's; arguments as of `graph_map`."""
+    from matplotlib import style
+
+    with style.context(["default", STYLE]):
+        save(graph_map(graph, name, seed), path)
 
 
 def graph_map(graph: NeighbourGraph, name: str, seed: int = 0) -> Figure:

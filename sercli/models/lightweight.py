@@ -12,6 +12,7 @@ works. Frames are zero in the padding after every layer, and the global average 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -219,8 +220,7 @@ class Mobilenet15(LightweightNetwork):
 
 def _pairs(first: int, widths: Iterable[int]) -> list[tuple[int, int]]:
     """Channels before and behind each block."""
-    every = [first, *widths]
-    return list(zip(every[:-1], every[1:], strict=True))
+    return list(itertools.pairwise([first, *widths]))
 
 
 def _inside(maps: Tensor, counts: Tensor) -> FrameMaps:

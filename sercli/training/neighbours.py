@@ -3,11 +3,11 @@
     graph.npz   id, emotion, speaker        of every clip, (clips,); emotions are for statistics alone
                 neighbours, weights         of every clip, heaviest first, (clips, k); -1 and 0 where there are fewer
                 degree                      clips at or above the threshold, kept or not, (clips,)
-                points                      principal components of the embeddings, for pictures, (clips, <= 50)
+                points                      principal components of the embeddings' directions, for pictures, (clips, n)
                 threshold                   least cosine
 
-The search is exact: every pair is compared (scikit-learn, in pieces that fit into memory). Weights are cosines rounded to
-six decimals, so that both ends of an edge have the same one and copies of a clip are truly tied.
+The search is exact: every pair is compared (scikit-learn, in pieces that fit into memory). Weights are cosines rounded
+to six decimals, so that both ends of an edge have the same one and copies of a clip are truly tied.
 """
 
 from __future__ import annotations
@@ -202,6 +202,8 @@ def _agreement(names: Sequence[str], clips: npt.NDArray[np.int64], others: npt.N
 
 def _components(vectors: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
     from sklearn.decomposition import PCA
+    from sklearn.preprocessing import normalize
 
-    found = PCA(min(COMPONENTS, *vectors.shape), random_state=0).fit_transform(vectors)
+    directions = normalize(vectors)  # near where the cosine is large
+    found = PCA(min(COMPONENTS, *vectors.shape), random_state=0).fit_transform(directions)
     return np.asarray(found, np.float32)

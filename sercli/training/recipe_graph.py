@@ -14,8 +14,8 @@ class GraphPart:
     """Neighbours among the training clips, found without their labels; built only where a method reads it."""
 
     model: str = ""
-    """whose embeddings are compared: a teacher's run, a student's run, a bundle or a bundled student, at best of another
-    corpus; it must not have heard a speaker the run holds out; `{fold}` in it is the number of the fold"""
+    """whose embeddings are compared: a teacher's run, a student's run, a bundle or a bundled student, at best of
+    another corpus; it must not have heard a speaker the run holds out; `{fold}` in it is the number of the fold"""
     encoder: EncoderPart | None = None
     """instead: a frozen encoder, whose states of the chosen layers, averaged over time, are compared"""
     standardise: bool = False

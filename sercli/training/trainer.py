@@ -133,9 +133,7 @@ def train(
     report = {"graph": statistics(graph)} if graph else None
     return Trained(
         folder,
-        *conclude(
-            recipe, split, folder, trainer, items, facts, also_heard=also_heard, known=known, report=report
-        ),
+        *conclude(recipe, split, folder, trainer, items, facts, also_heard=also_heard, known=known, report=report),
     )
 
 

@@ -7,10 +7,10 @@ import pytest
 
 pytest.importorskip("sklearn", reason='needs the extra "eval"')
 
-from sercli.corpora.table import Utterance  # noqa: E402
-from sercli.errors import CorpusError  # noqa: E402
-from sercli.training import neighbours  # noqa: E402
-from sercli.training.neighbours import FILE, NeighbourGraph, build_graph, load_graph, statistics  # noqa: E402
+from sercli.corpora.table import Utterance
+from sercli.errors import CorpusError
+from sercli.training import neighbours
+from sercli.training.neighbours import FILE, NeighbourGraph, build_graph, load_graph, statistics
 
 
 def clips(emotions: str) -> list[Utterance]:
