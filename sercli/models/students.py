@@ -29,8 +29,8 @@ class Architecture:
     network: Callable[[Any, int], StudentNetwork]
     """builds it from arguments and number of classes"""
     sizes: Mapping[str, StudentArguments]
-    """nano, micro and small; at most 50 k, 500 k and 4 M parameters. Empty where there is one size, or an encoder says how
-    large it is"""
+    """nano, micro and small; at most 50 k, 500 k and 4 M parameters. Empty where there is one size, or an encoder says
+    how large it is"""
 
 
 ARCHITECTURES: dict[str, Architecture] = {

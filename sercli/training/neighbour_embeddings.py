@@ -13,7 +13,9 @@ from sercli.corpora.speech import read_utterance
 from sercli.corpora.table import Utterance
 from sercli.errors import CorpusError, RecipeError
 from sercli.evaluation.model import open_model
+from sercli.methods import build_methods
 from sercli.training.neighbours import FILE, NeighbourGraph, build_graph
+from sercli.training.recipe import Recipe
 from sercli.training.recipe_graph import GraphPart
 from sercli.training.start import unheard
 from sercli.training.teacher import hear
@@ -32,6 +34,22 @@ def check_source(part: GraphPart, held_out: Iterable[Utterance]) -> None:
         unheard("graph.model", part.model, open_model(part.model).heard, held_out)
 
 
+def wants_graph(recipe: Recipe) -> bool:
+    """Whether a method of the recipe's main training reads the graph; of a stage it is that of the stage's recipe.
+
+    Raises:
+        RecipeError: one does, and nobody says what is alike, or clips are blended
+    """
+    name = next((name for name, method in build_methods(recipe.method) if method.hears_neighbours), None)
+    if name is None:
+        return False
+    if not recipe.graph.named:
+        raise RecipeError(f"graph: method.{name} compares neighbours; name graph.model or graph.encoder")
+    if recipe.augment.mixup_alpha > 0:
+        raise RecipeError(f"method.{name}: a blend of two clips has no neighbours; set augment.mixup_alpha to 0")
+    return True
+
+
 def run_graph(part: GraphPart, utterances: Sequence[Utterance], folder: Path, quiet: bool = False) -> NeighbourGraph:
     """Build the graph of a run and keep it in its folder.
 
@@ -42,12 +60,10 @@ def run_graph(part: GraphPart, utterances: Sequence[Utterance], folder: Path, qu
         quiet: no progress bar
 
     Raises:
-        RecipeError: nobody says what is alike, or a layer that the encoder does not have
+        RecipeError: a layer that the encoder does not have
         CorpusError: fewer than two clips
         ModelNotFoundError, BundleError, OutputError: as of the model that hears them
     """
-    if not part.named:
-        raise RecipeError("graph: the method compares neighbours; name graph.model or graph.encoder")
     if len(utterances) < 2:
         raise CorpusError("one training clip has no neighbours; check corpus and split")
     graph = build_graph(

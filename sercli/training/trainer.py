@@ -22,7 +22,7 @@ from sercli.training.data import Clips, collate
 from sercli.training.learner import Learner
 from sercli.training.lessons import Lessons
 from sercli.training.loop import Feed, Items, balanced, make_trainer
-from sercli.training.neighbour_embeddings import run_graph
+from sercli.training.neighbour_embeddings import run_graph, wants_graph
 from sercli.training.neighbours import statistics
 from sercli.training.noise import training_noise
 from sercli.training.outcome import conclude
@@ -96,11 +96,11 @@ def train(
     labels = LABEL_SETS[recipe.corpus.labels]
     architecture = start.architecture if start else recipe.student.architecture
     arguments = student_arguments(recipe.student, start)
+    with_graph = wants_graph(recipe)
     last = prepare(folder, recipe, resume, overwrite)
     material = [*split.train, *beside]
     teaching = teach(material) if teach else None
-    compares = any(method.hears_neighbours for _, method in build_methods(recipe.method))
-    graph = run_graph(recipe.graph, material, folder, quiet) if compares else None
+    graph = run_graph(recipe.graph, material, folder, quiet) if with_graph else None
     set_seed(recipe.seed)
     student = students.build(arguments, len(labels))
     if start is not None:
@@ -170,8 +170,6 @@ def fitted_methods(
     check_batch(methods, min(recipe.optim.batch, clips))
     shapes = StudentShapes(student.classes, student.arguments.embedding, student.stages, student.exits)
     for name, method in methods:
-        if method.hears_neighbours and recipe.augment.mixup_alpha > 0:
-            raise RecipeError(f"method.{name}: a blend of two clips has no neighbours; set augment.mixup_alpha to 0")
         if "frames" in method.needs and recipe.augment.mixup_alpha > 0:
             raise RecipeError(f"method.{name}: frames of two clips cannot be blended; set augment.mixup_alpha to 0")
         method.connect(shapes, teacher)
