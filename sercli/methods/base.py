@@ -102,7 +102,7 @@ class Method(nn.Module):
             for name, value in batch.items()
         }
         stages = {name: (precise(features), counts) for name, (features, counts) in outputs.get("stages", {}).items()}
-        nested = {"stages": stages}
+        nested: dict[str, Any] = {"stages": stages}
         if "neighbours" in outputs:
             nested["neighbours"] = {name: precise(value) for name, value in outputs["neighbours"].items()}
         outputs = {**{name: precise(value) for name, value in outputs.items() if name not in nested}, **nested}

@@ -141,8 +141,8 @@ def collate(items: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
         slots = batch["edge_weights"].shape[1]
         none = [np.zeros(0, np.float32)] * slots
         waveform, lengths = _padded([clip for item in items for clip in (*item["neighbours"], *none)[:slots]])
-        batch["neighbour_waveform"] = waveform.unflatten(0, (len(items), slots))
-        batch["neighbour_lengths"] = lengths.unflatten(0, (len(items), slots))
+        batch["neighbour_waveform"] = waveform.view(len(items), slots, -1)
+        batch["neighbour_lengths"] = lengths.view(len(items), slots)
     return batch
 
 

@@ -117,13 +117,14 @@ class Learner(Trainee[StudentNetwork]):
             with torch.autocast(waveform.device.type, dtype=torch.bfloat16, enabled=self.bf16):
                 outputs = self.network.body(log_mel, counts, stages)
             outputs = {name: value.float() for name, value in outputs.items()}
+            heard: dict[str, Any] = {"stages": stages}
             if neighbour_waveform is not None and neighbour_lengths is not None and edge_weights is not None:
                 present = edge_weights > 0
                 if int(present.sum()) < 2:  # one clip alone has no batch statistics
                     edge_weights = torch.zeros_like(edge_weights)
                     present = edge_weights > 0
                 near = self._neighbours(neighbour_waveform, neighbour_lengths, present, outputs)
-                outputs["neighbours"], given["edge_weights"] = near, edge_weights
+                heard["neighbours"], given["edge_weights"] = near, edge_weights
         else:
             logits = self.best(waveform, lengths)["logits"]
             return {"loss": weighted_mean(cross_entropy(logits, targets, known), weights), "logits": logits}
@@ -131,7 +132,7 @@ class Learner(Trainee[StudentNetwork]):
         batch["epoch"] = torch.tensor(self.epoch, device=waveform.device)
         terms: dict[str, Tensor] = {}
         for method in self.methods.values():
-            terms.update(cast(Method, method).losses({**outputs, "stages": stages}, batch))
+            terms.update(cast(Method, method).losses({**outputs, **heard}, batch))
         return {"loss": self.total(terms), "logits": outputs["logits"]}
 
     def _frames(self, waveform: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:

@@ -87,9 +87,17 @@ def load_graph(path: Path) -> NeighbourGraph:
     file = path / FILE if path.is_dir() else path
     try:
         with np.load(file, allow_pickle=False) as arrays:
-            names = (tuple(arrays[name].tolist()) for name in ("id", "emotion", "speaker"))
-            numbers = (arrays[name] for name in ("neighbours", "weights", "degree", "points"))
-            return NeighbourGraph(*names, *numbers, threshold=float(arrays["threshold"]))
+            ids, emotions, speakers = (tuple(arrays[name].tolist()) for name in ("id", "emotion", "speaker"))
+            return NeighbourGraph(
+                ids,
+                emotions,
+                speakers,
+                arrays["neighbours"],
+                arrays["weights"],
+                arrays["degree"],
+                arrays["points"],
+                float(arrays["threshold"]),
+            )
     except FileNotFoundError:
         raise CorpusError(f"{file}: no graph; name the folder of a run of the method nsl, of one fold") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as problem:

@@ -13,7 +13,11 @@ from safetensors.torch import load_file  # noqa: E402
 from voices import write_corpus  # noqa: E402
 
 from sercli.cli.main import run  # noqa: E402
+from sercli.methods import build_methods  # noqa: E402
+from sercli.models import students  # noqa: E402
+from sercli.training.learner import Learner  # noqa: E402
 from sercli.training.neighbours import load_graph  # noqa: E402
+from sercli.training.recipe import AugmentPart  # noqa: E402
 
 SHORT = ("optim.epochs=2", "augment.mixup_alpha=0")
 NSL = "method={ce: {}, nsl: {multiplier: 0.5}}"
@@ -115,3 +119,46 @@ def test_refusals(corpus: Path, tmp_path: Path, sercli: Command, source: Path) -
     message = refused(*SHORT, NSL, graph)
     assert f"graph.model: {source} has heard voices/s6, whom this run holds out" in message
     assert not (tmp_path / "refused").exists(), "refused before anything is done"
+
+
+def batch_of(*edges: list[float]) -> dict[str, torch.Tensor]:
+    """A batch of clips of half a second of noise, one for each list of edge weights, and neighbours alike."""
+    torch.manual_seed(1)
+    weights = torch.tensor(edges)
+    return {
+        "waveform": torch.randn(len(edges), 8_000) / 10,
+        "lengths": torch.full((len(edges),), 8_000),
+        "labels": torch.arange(len(edges)) % 3,
+        "weights": torch.ones(len(edges)),
+        "known": torch.ones(len(edges), 3, dtype=torch.bool),
+        "neighbour_waveform": torch.randn(*weights.shape, 8_000) / 10,
+        "neighbour_lengths": torch.full(weights.shape, 8_000) * (weights > 0),
+        "edge_weights": weights,
+    }
+
+
+def step(batch: dict[str, torch.Tensor]) -> tuple[Learner, dict[str, float]]:
+    torch.manual_seed(0)
+    arguments = students.arguments_from({"stem": 4, "blocks": [[6, 2]], "embedding": 8}, architecture="mobilenet15")
+    methods = build_methods({"ce": {}, "nsl": {"multiplier": 1}})
+    learner = Learner(students.build(arguments, 3), methods, AugmentPart()).train()
+    learner(**batch)["loss"].backward()
+    return learner, learner.take_terms()
+
+
+def test_slots_without_a_neighbour_are_never_heard() -> None:
+    batch = batch_of([0.9, 0.0], [0.95, 0.92], [0.0, 0.0])
+    learner, terms = step(batch)
+    assert 0 < terms["nsl"] < 2
+    batch["neighbour_waveform"][batch["edge_weights"] == 0] = torch.nan
+    again, same = step(batch)
+    assert same == terms
+    for one, other in zip(learner.parameters(), again.parameters(), strict=True):
+        assert torch.equal(one.grad, other.grad)
+
+
+@pytest.mark.parametrize("edges", [([0.0], [0.0]), ([0.9], [0.0])])
+def test_a_batch_with_less_than_two_neighbours_learns_from_labels_alone(edges: tuple[list[float], ...]) -> None:
+    learner, terms = step(batch_of(*edges))
+    assert terms["nsl"] == 0.0
+    assert all(parameter.grad.isfinite().all() for parameter in learner.parameters())
