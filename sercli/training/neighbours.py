@@ -86,7 +86,7 @@ def load_graph(path: Path) -> NeighbourGraph:
     """
     file = path / FILE if path.is_dir() else path
     try:
-        with np.load(file, allow_pickle=False) as arrays:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             ids, emotions, speakers = (tuple(arrays[name].tolist()) for name in ("id", "emotion", "speaker"))
             return NeighbourGraph(
                 ids,
