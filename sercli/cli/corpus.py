@@ -1,13 +1,13 @@
-"""`sercli corpus`: list the corpora, write one as a table, check one."""
+"""`sercli corpus`: list the corpora, write one as a table, check one, look into a graph of clips."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from sercli.cli import output
+from sercli.cli import extras, output
 
 if TYPE_CHECKING:
     from sercli.corpora.check import Report
@@ -25,7 +25,7 @@ SHOWN_PATHS = 3  # per finding in the report for people; JSON holds them all
 
 @click.group()
 def corpus() -> None:
-    """List, tabulate and check speech corpora."""
+    """List, tabulate and check speech corpora, and look into graphs of their clips."""
 
 
 @corpus.command("list")
@@ -131,6 +131,55 @@ def check(ctx: click.Context, name: str, root: Path | None, protocol: str, form:
     else:
         output.result(_report(report))
     ctx.exit(1 if report.errors else 0)
+
+
+@corpus.command()
+@click.argument("run", metavar="RUN_OR_FILE", type=click.Path(path_type=Path))
+@click.option("--plot", type=click.Path(path_type=Path), help="Also draw it, into this PNG.")
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+def graph(run: Path, plot: Path | None, form: str) -> None:
+    """Say what the graph of a run of the method nsl is like: RUN_OR_FILE is the run's folder or its graph.npz.
+
+    Purity, the share of neighbours with the clip's own emotion, is for information: no label made the graph.
+    """
+    from sercli.training.neighbours import load_graph, statistics
+
+    if plot:
+        extras.require("eval", "sercli corpus graph --plot")
+    found = load_graph(run)
+    figures = statistics(found)
+    if form == "json":
+        import json
+
+        output.result(json.dumps(figures, indent=2))
+    else:
+        output.result(_graph_report(figures))
+    if plot:
+        from sercli.errors import OutputError
+        from sercli.evaluation.graph_map import draw_graph
+
+        try:
+            draw_graph(found, (run if run.is_dir() else run.absolute().parent).resolve().name, plot)
+        except OSError as problem:
+            raise OutputError(f"{plot}: cannot be written ({problem.strerror}); choose another --plot") from problem
+
+
+def _graph_report(figures: dict[str, Any]) -> str:
+    def share(key: str) -> str:
+        return "unknown" if figures[key] is None else f"{100 * figures[key]:.1f} %"
+
+    degree, cosine = figures["degree"], figures["cosine"]
+    lines = [
+        f"clips: {figures['clips']}, isolated {figures['isolated']}",
+        f"pairs of cosine {figures['threshold']:g} or more: {figures['pairs']}",
+        f"degree: mean {degree['mean']:.2f}, median {degree['median']:g}, largest {degree['largest']:g}",
+        f"edges, {figures['neighbors']} heaviest of each clip: {figures['edges']}, {figures['kept']:.2f} a clip",
+    ]
+    if cosine:
+        lines.append(f"cosine: least {cosine['least']:g}, median {cosine['median']:g}, largest {cosine['largest']:g}")
+    lines.append(f"same emotion: {share('purity')} (by chance {share('purity_by_chance')})")
+    lines.append(f"same speaker: {share('same_speaker')}")
+    return "\n".join(lines)
 
 
 def _report(report: Report) -> str:

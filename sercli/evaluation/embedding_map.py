@@ -11,6 +11,7 @@ from sercli.evaluation.canvas import INK, MARKERS, blank, classes_of
 from sercli.labels import COLOURS
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
@@ -56,13 +57,28 @@ def embedding_map(
     present = set(emotion[chosen])
     order = [label for label in classes_of(metrics) if label in present]
     order += sorted(present - set(order))
+    scatter_emotions(axes, points, emotion[chosen], order)
+    return figure
+
+
+def scatter_emotions(
+    axes: Axes, points: NDArray[np.float64], emotions: NDArray[np.object_], order: Sequence[str]
+) -> None:
+    """Draw clips as dots, one colour and marker for each emotion, and a legend beside them.
+
+    Args:
+        axes: to draw in
+        points: shape (clips, 2)
+        emotions: of the clips, shape (clips,)
+        order: of the emotions
+    """
     others = iter(OTHER_COLOURS * len(order))
     for index, label in enumerate(order):
-        mine = emotion[chosen] == label
+        mine = emotions == label
         axes.scatter(
             points[mine, 0],
             points[mine, 1],
-            s=16 if len(chosen) > 300 else 28,
+            s=16 if len(points) > 300 else 28,
             color=COLOURS.get(label) or next(others),
             marker=MARKERS[index % len(MARKERS)],
             edgecolor=INK,
@@ -73,7 +89,6 @@ def embedding_map(
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(True)
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), markerscale=1.5, labelspacing=0.7)
-    return figure
 
 
 def flatten(embeddings: NDArray[np.float64], seed: int = 0) -> tuple[NDArray[np.float64], str]:

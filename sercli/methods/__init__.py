@@ -18,6 +18,7 @@ from sercli.methods.fitnets import FitNets
 from sercli.methods.kd import KnowledgeDistillation
 from sercli.methods.kd_std import StandardisedDistillation
 from sercli.methods.mlkd import MultiLevelDistillation
+from sercli.methods.nsl import NeuralStructuredLearning
 from sercli.methods.pooled import PooledRegression
 from sercli.methods.rkd import RelationalDistillation
 from sercli.methods.self_distillation import SelfDistillation
@@ -40,6 +41,7 @@ METHODS: dict[str, type[Method]] = {
         PooledRegression,
         SelfDistillation,
         AttentionSetDistillation,
+        NeuralStructuredLearning,
     )
 }
 """Recipe name to class."""

@@ -60,6 +60,8 @@ class Method(nn.Module):
     """in recipes"""
     needs: frozenset[str] = frozenset()
     """what it asks of the teacher: `logits`, `pooled`, `frames`"""
+    hears_neighbours: ClassVar[bool] = False
+    """whether it compares clips with their neighbours in the recipe's graph"""
     smallest_batch: ClassVar[int] = 1
     """clips that it must compare in one step; `check_batch` refuses smaller batches, and what is left over at the end
     of an epoch counts nothing"""
@@ -82,13 +84,14 @@ class Method(nn.Module):
 
         Args:
             outputs: what the student returned: `logits` (batch, classes), `embedding` (batch, d), `stages`, stage
-                name to (features (batch, frames, width), zero in the padding, and frames per clip (batch,)), and
-                `exits` (batch, exits, classes) where it has several classifiers
+                name to (features (batch, frames, width), zero in the padding, and frames per clip (batch,)),
+                `exits` (batch, exits, classes) where it has several classifiers, and `neighbours`, the `logits` and
+                `embedding` of each clip's neighbours (batch, neighbours, ...), where a method hears them
             batch: `targets` (batch, classes) that sum to 1, or to 0 without a label, `known` bool (batch, classes),
                 `weights` (batch,), `epoch`, a scalar that counts parts of epochs too, and what the method needs of the
                 teacher: `teacher_logits` (batch, classes), `teacher_exits` (batch, exits, classes) of one that has
                 several classifiers, `teacher_pooled` (batch, layers, width), `teacher_frames` (batch, frames, layers,
-                width) with `teacher_counts` (batch,)
+                width) with `teacher_counts` (batch,); with neighbours `edge_weights` (batch, neighbours), 0 for none
 
         Returns:
             term name to a scalar; the run minimises their sum
@@ -99,7 +102,10 @@ class Method(nn.Module):
             for name, value in batch.items()
         }
         stages = {name: (precise(features), counts) for name, (features, counts) in outputs.get("stages", {}).items()}
-        outputs = {**{name: precise(value) for name, value in outputs.items() if name != "stages"}, "stages": stages}
+        nested: dict[str, Any] = {"stages": stages}
+        if "neighbours" in outputs:
+            nested["neighbours"] = {name: precise(value) for name, value in outputs["neighbours"].items()}
+        outputs = {**{name: precise(value) for name, value in outputs.items() if name not in nested}, **nested}
         factor: float | Tensor = self.weight if len(batch["weights"]) >= self.smallest_batch else 0.0
         if self.warmup > 0:
             factor = factor * (batch["epoch"] / self.warmup).clamp(max=1.0)

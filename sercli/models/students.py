@@ -12,7 +12,7 @@ from torch import nn
 
 from sercli.errors import BundleError, RecipeError
 from sercli.fields import from_dict
-from sercli.models import cnn, conformer, crnn, distil, fmha, tdnn
+from sercli.models import cnn, conformer, crnn, distil, fmha, lightweight, tdnn
 from sercli.models.student import StudentArguments, StudentNetwork
 
 Value = TypeVar("Value")
@@ -29,7 +29,8 @@ class Architecture:
     network: Callable[[Any, int], StudentNetwork]
     """builds it from arguments and number of classes"""
     sizes: Mapping[str, StudentArguments]
-    """nano, micro and small; at most 50 k, 500 k and 4 M parameters. Empty where an encoder says how large it is"""
+    """nano, micro and small; at most 50 k, 500 k and 4 M parameters. Empty where there is one size, or an encoder says
+    how large it is"""
 
 
 ARCHITECTURES: dict[str, Architecture] = {
@@ -39,6 +40,10 @@ ARCHITECTURES: dict[str, Architecture] = {
     "crnn": Architecture(crnn.CrnnArguments, crnn.Crnn, crnn.SIZES),
     "cnn-fmha": Architecture(fmha.FmhaArguments, fmha.CnnFmha, fmha.SIZES),
     "distil": Architecture(distil.DistilArguments, distil.Distil, {}),
+    "cnn6": Architecture(lightweight.Cnn6Arguments, lightweight.Cnn6, {}),
+    "vgg15": Architecture(lightweight.Vgg15Arguments, lightweight.Vgg15, {}),
+    "resnet9": Architecture(lightweight.Resnet9Arguments, lightweight.Resnet9, {}),
+    "mobilenet15": Architecture(lightweight.Mobilenet15Arguments, lightweight.Mobilenet15, {}),
 }
 """Name in recipes and bundles to the architecture."""
 

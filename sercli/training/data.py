@@ -15,6 +15,7 @@ from torch.utils.data import Dataset, Sampler
 from sercli.audio import SAMPLE_RATE
 from sercli.corpora.table import Utterance
 from sercli.training.lessons import Lessons, collate_lessons
+from sercli.training.neighbours import NeighbourGraph
 from sercli.training.noise import TrainingNoise
 from sercli.training.recipe import AugmentPart
 from sercli.training.store import FULL_SCALE, AudioStore
@@ -46,6 +47,7 @@ class Clips(Dataset[dict[str, Any]]):
         weights: loss weight per utterance, shape (clips,)
         lessons: what a teacher says about each utterance; None without one
         noise: what clips are heard in, in training; None leaves them clean
+        graph: whose neighbours come with each clip, in training; None without any
     """
 
     def __init__(
@@ -57,11 +59,13 @@ class Clips(Dataset[dict[str, Any]]):
         weights: npt.NDArray[np.float64] | None = None,
         lessons: Lessons | None = None,
         noise: TrainingNoise | None = None,
+        graph: NeighbourGraph | None = None,
     ) -> None:
         self.store = store
         self.augment = augment
         self.lessons = lessons
         self.noise = noise
+        self.graph = graph
         self.targets = [
             labels.index(utterance.emotion) if utterance.emotion else UNLABELLED for utterance in utterances
         ]
@@ -81,28 +85,43 @@ class Clips(Dataset[dict[str, Any]]):
     def __getitem__(self, draw: Draw | int) -> dict[str, Any]:
         """One clip: waveform, int16 or float of that scale (samples,), label, loss weight, known classes, lesson.
 
+        With a graph also `neighbours`, waveforms that are changed at random as the clip is, heaviest first, and
+        `edge_weights` (neighbours,), 0 for those that it does not have.
+
         Args:
             draw: of the sampler; a clip number alone does where nothing is random
         """
         index, seed = draw if isinstance(draw, Draw) else Draw(draw, (draw,))
-        waveform: npt.NDArray[Any] = self.store[index]
-        whole = len(waveform)
-        start, stop = 0, whole
-        if self.augment is not None:
-            random = np.random.default_rng(seed)
-            start, stop = _stretch(whole, self.augment, random)
-            if self.lessons:
-                start, stop = self.lessons.whole_frames(index, start, stop, whole)
-            waveform = _retimed(waveform[start:stop], self.augment, random)
-            if self.noise:
-                waveform = self.noise(waveform, index, random)
-        return {
+        waveform, start, stop = self._heard(index, seed)
+        item = {
             "waveform": waveform,
             "label": self.targets[index],
             "weight": self.weights[index],
             "known": self.known[index],
-            "lesson": self.lessons.of(index, start / whole, stop / whole) if self.lessons else {},
+            "lesson": self.lessons.of(index, start, stop) if self.lessons else {},
         }
+        if self.graph is None:
+            return item
+        # Random numbers of their own: the clip itself is what it would be without them. From 1, for numpy takes a 0 at
+        # the end of a seed for nothing.
+        near = enumerate(self.graph.neighbours[index], start=1)
+        others = [self._heard(int(other), (*seed, place))[0] for place, other in near if other >= 0]
+        return {**item, "neighbours": others, "edge_weights": self.graph.weights[index]}
+
+    def _heard(self, index: int, seed: tuple[int, ...]) -> tuple[npt.NDArray[Any], float, float]:
+        """One clip as it is heard this time, and start and end of that as shares of all of it."""
+        waveform: npt.NDArray[Any] = self.store[index]
+        whole = len(waveform)
+        if self.augment is None:
+            return waveform, 0.0, 1.0
+        random = np.random.default_rng(seed)
+        start, stop = _stretch(whole, self.augment, random)
+        if self.lessons:
+            start, stop = self.lessons.whole_frames(index, start, stop, whole)
+        waveform = _retimed(waveform[start:stop], self.augment, random)
+        if self.noise:
+            waveform = self.noise(waveform, index, random)
+        return waveform, start / whole, stop / whole
 
 
 def collate(items: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
@@ -112,18 +131,29 @@ def collate(items: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
         `waveform` float32 (batch, samples), `lengths` (batch,), `labels` (batch,), UNLABELLED where there is none,
         `weights` (batch,), `known` bool (batch, classes), and with a teacher any of `teacher_logits` (batch, classes),
         `teacher_pooled` (batch, layers, width), `teacher_frames` (batch, frames, layers, width) with `teacher_counts`
-        (batch,)
+        (batch,), and with a graph `edge_weights` (batch, neighbours), `neighbour_waveform` (batch, neighbours, samples)
+        and `neighbour_lengths` (batch, neighbours)
     """
-    lengths = [len(item["waveform"]) for item in items]
+    waveform, lengths = _padded([item["waveform"] for item in items])
+    batch = {"waveform": waveform, "lengths": lengths, **collate_targets(items)}
+    if "neighbours" in items[0]:
+        batch["edge_weights"] = torch.from_numpy(np.stack([item["edge_weights"] for item in items]))
+        slots = batch["edge_weights"].shape[1]
+        none = [np.zeros(0, np.float32)] * slots
+        waveform, lengths = _padded([clip for item in items for clip in (*item["neighbours"], *none)[:slots]])
+        batch["neighbour_waveform"] = waveform.view(len(items), slots, -1)
+        batch["neighbour_lengths"] = lengths.view(len(items), slots)
+    return batch
+
+
+def _padded(clips: Sequence[npt.NDArray[Any]]) -> tuple[Tensor, Tensor]:
+    """Pad clips to float32 (clips, samples), and their lengths (clips,)."""
+    lengths = [len(clip) for clip in clips]
     # Never narrower than a clip may be cut: the front end needs a few whole windows, however short the recordings.
-    waveform = np.zeros((len(items), max(*lengths, MIN_SAMPLES)), dtype=np.float32)
-    for row, item in zip(waveform, items, strict=True):
-        row[: len(item["waveform"])] = item["waveform"]
-    return {
-        "waveform": torch.from_numpy(waveform / FULL_SCALE),
-        "lengths": torch.tensor(lengths),
-        **collate_targets(items),
-    }
+    waveform = np.zeros((len(clips), max(*lengths, MIN_SAMPLES)), dtype=np.float32)
+    for row, clip in zip(waveform, clips, strict=True):
+        row[: len(clip)] = clip
+    return torch.from_numpy(waveform / FULL_SCALE), torch.tensor(lengths)
 
 
 def collate_targets(items: Sequence[dict[str, Any]]) -> dict[str, Tensor]:

@@ -6,6 +6,7 @@ from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from sercli.methods.base import Method
 from sercli.methods.terms import cross_entropy, weighted_mean
@@ -29,6 +30,7 @@ class Learner(Trainee[StudentNetwork]):
             masks and mixed clips. A network's answers to the clips it was trained on as they are would be nearly
             one-hot, and would not be true of what the student is given (Beyer et al. 2022, arXiv 2106.05237); the
             price is one more forward pass a step
+        frozen: train the classifier alone, on features as the network gives them when it is not trained
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class Learner(Trainee[StudentNetwork]):
         average: float = 0.0,
         bf16: bool = False,
         teacher: StudentNetwork | None = None,
+        frozen: bool = False,
     ) -> None:
         # Channels last: the same numbers, and convolutions of these shapes train much faster on a CPU.
         super().__init__(student.to(memory_format=torch.channels_last), average)  # type: ignore[call-overload]
@@ -49,10 +52,16 @@ class Learner(Trainee[StudentNetwork]):
         self.teacher = teacher
         if teacher is not None:
             teacher.to(memory_format=torch.channels_last).requires_grad_(False).eval()  # type: ignore[call-overload]
+        self.frozen = frozen
+        if frozen:
+            for name, parameter in student.named_parameters():
+                parameter.requires_grad_("classifier." in name)
 
     def train(self, mode: bool = True) -> Self:
-        """Change to training, all but the teacher."""
+        """Change to training, all but the teacher and what is frozen."""
         super().train(mode)
+        if self.frozen:
+            self.network.eval()
         if self.teacher is not None:
             self.teacher.eval()
         return self
@@ -68,6 +77,9 @@ class Learner(Trainee[StudentNetwork]):
         teacher_pooled: Tensor | None = None,
         teacher_frames: Tensor | None = None,
         teacher_counts: Tensor | None = None,
+        neighbour_waveform: Tensor | None = None,
+        neighbour_lengths: Tensor | None = None,
+        edge_weights: Tensor | None = None,
     ) -> dict[str, Any]:
         """Run one batch.
 
@@ -81,6 +93,9 @@ class Learner(Trainee[StudentNetwork]):
             teacher_pooled: time-pooled states
             teacher_frames: states of every frame
             teacher_counts: frames per clip
+            neighbour_waveform: with a graph, shape (batch, neighbours, samples); so the next two
+            neighbour_lengths: in samples, shape (batch, neighbours)
+            edge_weights: 0 where a clip has no such neighbour, shape (batch, neighbours)
 
         Returns:
             `loss` and `logits` (batch, classes); in evaluation the loss is plain cross-entropy, whatever is trained
@@ -89,9 +104,7 @@ class Learner(Trainee[StudentNetwork]):
         targets = nn.functional.one_hot(labels.clamp(min=0), known.shape[1]) * (labels != UNLABELLED)[:, None].float()
         if self.training:
             with torch.no_grad():
-                waveform = self.augmentation.waveform(waveform)
-                log_mel, counts = self.network.frontend(waveform, lengths)
-                log_mel = self.augmentation.features(log_mel, counts)
+                log_mel, counts = self._frames(waveform, lengths)
                 log_mel, counts, order, share = self.augmentation.mixup(log_mel, counts)
             targets = share * targets + (1.0 - share) * targets[order]
             teacher = {"teacher_logits": teacher_logits, "teacher_pooled": teacher_pooled}
@@ -104,6 +117,14 @@ class Learner(Trainee[StudentNetwork]):
             with torch.autocast(waveform.device.type, dtype=torch.bfloat16, enabled=self.bf16):
                 outputs = self.network.body(log_mel, counts, stages)
             outputs = {name: value.float() for name, value in outputs.items()}
+            heard: dict[str, Any] = {"stages": stages}
+            if neighbour_waveform is not None and neighbour_lengths is not None and edge_weights is not None:
+                present = edge_weights > 0
+                if int(present.sum()) < 2:  # one clip alone has no batch statistics
+                    edge_weights = torch.zeros_like(edge_weights)
+                    present = edge_weights > 0
+                near = self._neighbours(neighbour_waveform, neighbour_lengths, present, outputs)
+                heard["neighbours"], given["edge_weights"] = near, edge_weights
         else:
             logits = self.best(waveform, lengths)["logits"]
             return {"loss": weighted_mean(cross_entropy(logits, targets, known), weights), "logits": logits}
@@ -111,8 +132,41 @@ class Learner(Trainee[StudentNetwork]):
         batch["epoch"] = torch.tensor(self.epoch, device=waveform.device)
         terms: dict[str, Tensor] = {}
         for method in self.methods.values():
-            terms.update(cast(Method, method).losses({**outputs, "stages": stages}, batch))
+            terms.update(cast(Method, method).losses({**outputs, **heard}, batch))
         return {"loss": self.total(terms), "logits": outputs["logits"]}
+
+    def _frames(self, waveform: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Augmented frames of clips, and how many each has."""
+        log_mel, counts = self.network.frontend(self.augmentation.waveform(waveform), lengths)
+        return self.augmentation.features(log_mel, counts), counts
+
+    def _neighbours(
+        self, waveform: Tensor, lengths: Tensor, present: Tensor, own: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """What the network says of neighbours, with gradients, and with zeros for those that are not there.
+
+        They are augmented and batch-normalised as the clips are, in a pass of their own that leaves no trace: neither
+        in the random numbers that follow nor in the running figures of batch norms. So they act through their term in
+        the loss and through nothing else.
+        """
+        found = {name: own[name].new_zeros(*present.shape, own[name].shape[1]) for name in ("logits", "embedding")}
+        if not present.any():
+            return found
+        norms = [module for module in self.network.modules() if isinstance(module, _BatchNorm)]
+        devices = [waveform.device] if waveform.device.type == "cuda" else []
+        with torch.random.fork_rng(devices):
+            torch.manual_seed(int(torch.randint(2**62, ())))  # not the numbers of the next batch
+            with torch.no_grad():
+                log_mel, counts = self._frames(waveform[present], lengths[present])
+            for norm in norms:
+                norm.track_running_stats = False
+            with torch.autocast(waveform.device.type, dtype=torch.bfloat16, enabled=self.bf16):
+                said = self.network.body(log_mel, counts)
+            for norm in norms:
+                norm.track_running_stats = True
+        for name, values in found.items():
+            values[present] = said[name].float()
+        return found
 
     @torch.no_grad()
     def _taught(self, log_mel: Tensor, counts: Tensor) -> dict[str, Tensor]:

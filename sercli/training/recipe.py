@@ -12,6 +12,7 @@ from typing import Any
 
 from sercli.errors import RecipeError
 from sercli.fields import demand
+from sercli.training.recipe_graph import GraphPart
 from sercli.training.recipe_student import OptimPart, StudentPart
 from sercli.training.recipe_teacher import TeacherPart, TrunkPart
 
@@ -188,6 +189,8 @@ class Recipe:
     run's test and development speakers are left out"""
     method: Mapping[str, Any] = field(default_factory=lambda: {"ce": {}})
     """method name to its own arguments, for example `ce: {label_smoothing: 0.1}`, or a list of such entries"""
+    graph: GraphPart = field(default_factory=GraphPart)
+    """neighbours among the training clips, for `nsl`"""
     augment: AugmentPart = field(default_factory=AugmentPart)
     optim: OptimPart = field(default_factory=OptimPart)
     export: ExportPart = field(default_factory=ExportPart)
@@ -204,6 +207,8 @@ class Recipe:
             if self.teacher.named or self.before:
                 part = "teacher" if self.teacher.named else "before"
                 raise RecipeError(f"{part}: a teacher is trained with labels alone; leave out encoder or {part}")
+            if self.graph.named:
+                raise RecipeError("graph: a teacher is trained with labels alone; leave out encoder or graph")
         elif self.head or self.outputs or self.encoder != TrunkPart():
             part = "head" if self.head else "outputs" if self.outputs else "encoder"
             raise RecipeError(f"{part}: of a teacher that is trained; name its encoder (encoder.name)")

@@ -16,14 +16,21 @@ class StudentPart:
     """The network."""
 
     architecture: str = "cnn-attention"
-    """cnn-attention, tdnn, conformer, crnn, cnn-fmha, or distil: the first layers of an encoder (arguments.encoder)"""
+    """cnn-attention, tdnn, conformer, crnn, cnn-fmha; cnn6, vgg15, resnet9 or mobilenet15, the networks of `nsl`; or
+    distil: the first layers of an encoder (arguments.encoder)"""
     size: str = "micro"
-    """nano, micro or small; of distil its depth decides"""
+    """nano, micro or small; of distil its depth decides, and the networks of `nsl` have one size"""
     arguments: Mapping[str, Any] = field(default_factory=dict)
     """single sizes of the architecture that differ from the named one"""
     start: str = ""
     """begin with this student (name of the zoo, `hf:owner/repo@commit`, bundle or run folder), and take its
     architecture and sizes; it must not have heard a speaker the run holds out; `{fold}` in it is the fold's number"""
+    frozen: bool = False
+    """keep the features of that student as they are, and train its classifier alone"""
+
+    def __post_init__(self) -> None:
+        named = bool(self.start) or not self.frozen
+        demand(named, "student.frozen", "false unless student.start names a student", self.frozen)
 
 
 @dataclass(frozen=True)

@@ -167,11 +167,15 @@ def _fit(
 
         return train_teacher(recipe, parts, folder, **options)
     start = None
+    held_out = parts.test if recipe.split.train_on_dev else [*parts.dev, *parts.test]
+    if recipe.graph.model:
+        from sercli.training.neighbour_embeddings import check_source
+
+        check_source(recipe.graph, held_out)
     if recipe.student.start:
         from sercli.training.start import starting_student
 
         labels = LABEL_SETS[recipe.corpus.labels]
-        held_out = parts.test if recipe.split.train_on_dev else [*parts.dev, *parts.test]
         start = starting_student(recipe.student.start, labels, held_out)
     if not recipe.teacher.named:
         if recipe.before or recipe.speech:
@@ -218,6 +222,7 @@ def for_fold(recipe: Recipe, fold: str) -> Recipe:
         recipe,
         teacher=dataclasses.replace(teacher, students=taught_by, own=own),
         student=dataclasses.replace(recipe.student, start=filled(recipe.student.start)),
+        graph=dataclasses.replace(recipe.graph, model=filled(recipe.graph.model)),
     )
 
 

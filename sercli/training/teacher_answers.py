@@ -88,28 +88,45 @@ def teacher_scores(folder: Path, utterances: Sequence[Utterance], labels: Sequen
         BundleError, ModelNotFoundError, CorpusError, OutputError: as `load_teacher` and `fill`
     """
     checkpoint: dict[str, Any] = json.loads((folder / CHECKPOINT).read_text(encoding="utf-8"))
+    columns = [checkpoint["labels"].index(label) for label in labels]
+    said = teacher_outputs(folder, utterances, "logits", quiet)[:, columns]
+    return np.asarray(torch.log_softmax(torch.from_numpy(said) / (checkpoint["temperature"] or 1.0), dim=1))
+
+
+def teacher_outputs(folder: Path, utterances: Sequence[Utterance], output: str, quiet: bool = True) -> Floats:
+    """Let the teacher of a run hear utterances, or take from the cache what it said.
+
+    Args:
+        folder: of the run
+        utterances: clips
+        output: logits or embedding
+        quiet: no progress bar
+
+    Returns:
+        shape (clips, classes or width of the embedding)
+
+    Raises:
+        BundleError, ModelNotFoundError, CorpusError, OutputError: as `load_teacher` and `fill`
+    """
+    checkpoint: dict[str, Any] = json.loads((folder / CHECKPOINT).read_text(encoding="utf-8"))
     teacher, facts = load_teacher(folder, checkpoint), checkpoint["encoder"]
     if facts["trained_layers"] == 0:
         part = EncoderPart(facts["name"], facts["revision"], teacher.layers)
         pooling = teacher.head.arguments.pooling
         states = frozen_states(teacher.encoder, part, pooling, utterances, quiet)(utterances)
-        said = [_answer(teacher.head, collate_lessons([states.of(i, 0.0, 1.0)])) for i in range(len(utterances))]
-    else:
-        weights = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
-        key = CacheKey(checkpoint["name"], facts["sha256"], {"states": "logits", "trained": weights})
-        cache = TeacherCache(key)
-        digests = fill(cache, utterances, lambda clip: {"logits": _heard(teacher, clip)}, quiet=quiet).digests
-        said = [cache[digest]["logits"].astype(np.float32) for digest in digests]
-    columns = [checkpoint["labels"].index(label) for label in labels]
-    scaled = torch.from_numpy(np.stack(said)[:, columns]) / (checkpoint["temperature"] or 1.0)
-    return np.asarray(torch.log_softmax(scaled, dim=1))
+        heard = (collate_lessons([states.of(i, 0.0, 1.0)]) for i in range(len(utterances)))
+        return np.stack([_said(teacher.head, clip, output) for clip in heard])
+    weights = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
+    cache = TeacherCache(CacheKey(checkpoint["name"], facts["sha256"], {"states": output, "trained": weights}))
+    digests = fill(cache, utterances, lambda clip: {output: _heard(teacher, clip, output)}, quiet=quiet).digests
+    return np.stack([cache[digest][output].astype(np.float32) for digest in digests])
 
 
-def _heard(teacher: Teacher, clip: Floats) -> Floats:
-    return _answer(teacher, {"waveform": torch.from_numpy(clip)[None], "lengths": torch.tensor([len(clip)])})
+def _heard(teacher: Teacher, clip: Floats, output: str) -> Floats:
+    return _said(teacher, {"waveform": torch.from_numpy(clip)[None], "lengths": torch.tensor([len(clip)])}, output)
 
 
-def _answer(network: Teacher | TeacherHead, batch: Mapping[str, Tensor]) -> Floats:
-    """Answer a batch of one clip, shape (classes,)."""
+def _said(network: Teacher | TeacherHead, batch: Mapping[str, Tensor], output: str) -> Floats:
+    """Answer a batch of one clip, shape (classes or width,)."""
     with torch.inference_mode():
-        return np.asarray(answer(network, *given(batch))["logits"][0])
+        return np.asarray(answer(network, *given(batch))[output][0])

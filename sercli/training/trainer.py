@@ -22,6 +22,8 @@ from sercli.training.data import Clips, collate
 from sercli.training.learner import Learner
 from sercli.training.lessons import Lessons
 from sercli.training.loop import Feed, Items, balanced, make_trainer
+from sercli.training.neighbour_embeddings import run_graph, wants_graph
+from sercli.training.neighbours import statistics
 from sercli.training.noise import training_noise
 from sercli.training.outcome import conclude
 from sercli.training.recipe import Recipe
@@ -84,7 +86,8 @@ def train(
         start: the student to begin with, which sets architecture and sizes; None begins at random
 
     Raises:
-        RecipeError: a method that the batch is too small for, or that needs what the teacher does not give
+        RecipeError: a method that the batch is too small for, or that needs what the teacher does not give, or a graph
+            that nobody says how to build
         LeakError: a speaker stands on two sides
         CorpusError: no training or development utterances
         OutputError: the folder holds a run already
@@ -93,26 +96,30 @@ def train(
     labels = LABEL_SETS[recipe.corpus.labels]
     architecture = start.architecture if start else recipe.student.architecture
     arguments = student_arguments(recipe.student, start)
+    with_graph = wants_graph(recipe)
     last = prepare(folder, recipe, resume, overwrite)
     material = [*split.train, *beside]
     teaching = teach(material) if teach else None
+    graph = run_graph(recipe.graph, material, folder, quiet) if with_graph else None
     set_seed(recipe.seed)
     student = students.build(arguments, len(labels))
     if start is not None:
         students.load_weights(student, start.weights, but_classifier=start.other_labels)
     methods = fitted_methods(recipe, student, teaching.shapes if teaching else None, len(material))
     network = teaching.network if teaching else None
-    learner = Learner(student, methods, recipe.augment, recipe.optim.average, recipe.optim.bf16, network)
+    optim = recipe.optim
+    learner = Learner(student, methods, recipe.augment, optim.average, optim.bf16, network, recipe.student.frozen)
 
     def items(utterances: list[Utterance]) -> Items:
         return Clips(utterances, open_store(utterances), labels)
 
     store = open_store(material)
-    drawn, weights = balanced(material, recipe.optim)
+    drawn, weights = balanced(material, optim)
     noise = training_noise(recipe.augment.noise, material, store)
-    clips = Clips(material, store, labels, recipe.augment, weights, teaching.lessons if teaching else None, noise)
+    lessons = teaching.lessons if teaching else None
+    clips = Clips(material, store, labels, recipe.augment, weights, lessons, noise, graph)
     feed = Feed(clips, store.lengths, drawn, collate, items(split.dev) if split.dev else None)
-    trainer = make_trainer(learner, feed, recipe.optim, folder, seed=recipe.seed, quiet=quiet)
+    trainer = make_trainer(learner, feed, optim, folder, seed=recipe.seed, quiet=quiet)
     trainer.train(resume_from_checkpoint=last)
     student = learner.best.eval().requires_grad_(False)
     students.save_weights(student, folder / WEIGHTS)
@@ -123,7 +130,11 @@ def train(
     }
     also_heard = teaching.also_heard if teaching else ()
     known = start.heard if start else ()
-    return Trained(folder, *conclude(recipe, split, folder, trainer, items, facts, also_heard=also_heard, known=known))
+    report = {"graph": statistics(graph)} if graph else None
+    return Trained(
+        folder,
+        *conclude(recipe, split, folder, trainer, items, facts, also_heard=also_heard, known=known, report=report),
+    )
 
 
 def training_sides(recipe: Recipe, split: Split) -> Split:

@@ -37,6 +37,7 @@ def people(corpus: str, speakers: tuple[str, ...], each: int = 2) -> list[Uttera
 
 def test_names() -> None:
     assert protocols() == [
+        "aesdd-loso",
         "cremad-emosuperb5",
         "emodb-loso",
         "iemocap-loso5",
@@ -52,6 +53,7 @@ def test_names() -> None:
 SPEAKERS = {
     "ravdess": ACTORS,
     "emodb": tuple(sorted(EMODB_WOMEN + EMODB_MEN)),
+    "aesdd": ("1", "2", "3", "4", "5", "6"),
     "nemo": ("EB0", "IC0", "KD0", "KS0", "MK0", "MP0", "SM0", "TP0", "WR0"),
     "iemocap": tuple(f"Ses0{session}{who}" for session in range(1, 6) for who in "FM"),
     "cremad": tuple(str(actor) for actor in range(1001, 1092)),
@@ -233,7 +235,7 @@ def test_release_names_known_corpora() -> None:
     assert release.source
 
 
-@pytest.mark.parametrize("name", ["emodb-loso", "nemo-loso", "ravdess-5fold", "ravdess-emobox6"])
+@pytest.mark.parametrize("name", ["aesdd-loso", "emodb-loso", "nemo-loso", "ravdess-5fold", "ravdess-emobox6"])
 def test_real_folds_train_and_select_on_every_class(data_root: Path, name: str) -> None:
     found = protocol(name)
     utterances = relabel(read_corpus(found.corpus, data_root / found.corpus), found.label_set)

@@ -8,6 +8,7 @@ from sercli.methods import build_methods
 from sercli.methods.base import Method, StudentShapes, TeacherShapes
 
 CLASSES, EMBEDDING, WIDTH, LAYERS, EXITS = 5, 6, 7, (2, 4, 9), 3
+NEIGHBOURS = 2
 COUNTS = {"early": (12, 9, 5, 2), "frames": (6, 5, 3, 1)}  # frames per clip; further clips repeat them
 TEACHER_COUNTS = (10, 8, 4, 2)
 STUDENT = StudentShapes(CLASSES, EMBEDDING, {"early": 4, "frames": 8}, EXITS)
@@ -71,4 +72,9 @@ def random_batch(clips: int = 8, seed: int = 0, padding: int = 0) -> tuple[Any, 
     }
     # the deepest of the exits is not the logits here, so that a method's gradient to either can be told apart
     outputs["exits"] = torch.randn(clips, EXITS, CLASSES, generator=random).requires_grad_()
+    outputs["neighbours"] = {
+        name: torch.randn(clips, NEIGHBOURS, width, generator=random).requires_grad_()
+        for name, width in (("logits", CLASSES), ("embedding", EMBEDDING))
+    }
+    batch["edge_weights"] = torch.rand(clips, NEIGHBOURS, generator=random) / 2 + 0.5
     return outputs, batch

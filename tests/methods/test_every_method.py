@@ -16,6 +16,7 @@ from sercli.methods import METHODS, build_methods, check_batch  # noqa: E402
 NAMES = list(METHODS)
 DISTILLATION = [name for name, method in METHODS.items() if method.needs]
 OF_STATES = [name for name, method in METHODS.items() if method.needs - {"logits"}]
+FACTOR = {name: "multiplier" if name == "nsl" else "weight" for name in NAMES}
 RELATIONAL = {"dist": 8, "rkd": 3, "sp": 3}
 
 
@@ -28,12 +29,13 @@ def leaves(outputs: dict[str, Any]) -> list[torch.Tensor]:
         outputs["logits"],
         outputs["exits"],
         outputs["embedding"],
+        *outputs["neighbours"].values(),
         *(features for features, _ in outputs["stages"].values()),
     ]
 
 
 def test_names_are_those_of_the_recipes() -> None:
-    known = "ce kd kd-std dkd dist fitnets at rkd sp distilhubert mlkd pooled self dkdfmh"
+    known = "ce kd kd-std dkd dist fitnets at rkd sp distilhubert mlkd pooled self dkdfmh nsl"
     assert known.split() == NAMES
     assert all(METHODS[name].name == name for name in NAMES)
     torch.nn.ModuleDict({name: connected(name) for name in NAMES})  # each may be the name of a module
@@ -137,11 +139,12 @@ def test_smallest_batch_of_a_relational_method(name: str, smallest: int) -> None
 @pytest.mark.parametrize("name", NAMES)
 def test_factor_and_warm_up(name: str) -> None:
     outputs, batch = random_batch()
-    full = total(name, (outputs, batch), weight=1, warmup=0)
-    torch.testing.assert_close(total(name, (outputs, batch), weight=3, warmup=0), 3 * full)
+    one, three = {FACTOR[name]: 1}, {FACTOR[name]: 3}
+    full = total(name, (outputs, batch), **one, warmup=0)
+    torch.testing.assert_close(total(name, (outputs, batch), **three, warmup=0), 3 * full)
     for epoch, share in ((0.0, 0.0), (1.0, 0.25), (2.5, 0.625), (4.0, 1.0), (9.0, 1.0)):
         batch["epoch"] = torch.tensor(epoch)
-        torch.testing.assert_close(total(name, (outputs, batch), weight=1, warmup=4), share * full)
+        torch.testing.assert_close(total(name, (outputs, batch), **one, warmup=4), share * full)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -151,12 +154,14 @@ def test_same_seed_same_loss(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_weights_below_zero_and_unknown_arguments_are_refused(name: str) -> None:
-    with pytest.raises(RecipeError, match=rf"^method\.{name}\.weight: must be 0 or above, not -1"):
-        build_methods({name: {"weight": -1}})
+    key = FACTOR[name]
+    with pytest.raises(RecipeError, match=rf"^method\.{name}\.{key}: must be 0 or above, not -1"):
+        build_methods({name: {key: -1}})
+    wrong = key[0] + key[2] + key[1] + key[3:]
     with pytest.raises(
-        RecipeError, match=rf"^unknown recipe key method\.{name}\.wieght; did you mean method\.{name}\."
+        RecipeError, match=rf"^unknown recipe key method\.{name}\.{wrong}; did you mean method\.{name}\."
     ):
-        build_methods({name: {"wieght": 1}})
+        build_methods({name: {wrong: 1}})
 
 
 @pytest.mark.parametrize(
@@ -179,6 +184,11 @@ def test_weights_below_zero_and_unknown_arguments_are_refused(name: str) -> None
         ({"at": {"layers": [4, 9]}}, "method.at.layers: must be as many as stages, not [4, 9]"),
         ({"at": {"stages": []}}, "method.at.stages: must be at least one, not []"),
         ({"at": {"p": 0.5}}, "method.at.p: must be at least 1, not 0.5"),
+        (
+            {"nsl": {"target_layer": "fc3"}},
+            "method.nsl.target_layer: must be one of embedding, logits, fc1, fc2, not 'fc3'",
+        ),
+        ({"nsl": {"distance": "l1"}}, "method.nsl.distance: must be one of cosine, l2, not 'l1'"),
         ({"distill-hubert": {}}, "method.distill-hubert: no such method; did you mean 'distilhubert'?"),
     ],
 )

@@ -12,6 +12,12 @@ from sercli.errors import RecipeError  # noqa: E402
 from sercli.models import students  # noqa: E402
 from sercli.models.crnn import reverse  # noqa: E402
 from sercli.models.fmha import FusedAttention  # noqa: E402
+from sercli.models.lightweight import (  # noqa: E402
+    Cnn6Arguments,
+    Mobilenet15Arguments,
+    Resnet9Arguments,
+    Vgg15Arguments,
+)
 from sercli.models.student import StudentArguments, StudentNetwork, strided  # noqa: E402
 from sercli.models.tdnn import TdnnArguments  # noqa: E402
 
@@ -24,6 +30,10 @@ CASES: dict[str, StudentArguments] = {
     **NANOS,
     "cnn-attention, micro": students.ARCHITECTURES["cnn-attention"].sizes["micro"],
     "tdnn, 40 ms, squeeze-excitation": TdnnArguments(channels=16, stride=4, excitation=8, dilations=(1, 3)),
+    "cnn6": Cnn6Arguments(embedding=12, mels=16, channels=(8, 12)),
+    "vgg15": Vgg15Arguments(embedding=12, mels=16, blocks=((8, 2), (12, 3))),
+    "resnet9": Resnet9Arguments(embedding=12, mels=16, stem=8, channels=(12, 16)),
+    "mobilenet15": Mobilenet15Arguments(embedding=12, mels=16, stem=8, blocks=((12, 1), (16, 2))),
 }
 each_case = pytest.mark.parametrize("case", CASES)
 
@@ -149,7 +159,8 @@ def test_arguments_survive_json(case: str) -> None:
     (architecture,) = (name for name, kind in students.ARCHITECTURES.items() if kind.arguments is type(CASES[case]))
     plain = students.arguments_dict(CASES[case])
     assert students.arguments_from(plain, architecture=architecture) == CASES[case]
-    assert students.arguments_from({"dropout": 0}, "nano", architecture) == replace(NANOS[architecture], dropout=0.0)
+    plainly = NANOS.get(architecture) or students.ARCHITECTURES[architecture].arguments()
+    assert students.arguments_from({"dropout": 0}, "nano", architecture) == replace(plainly, dropout=0.0)
 
 
 @pytest.mark.parametrize(
@@ -191,6 +202,18 @@ def test_parameters_of_head_fusion_are_reached(heads: int, width: int, parameter
     values = {"sets": 1, "heads": heads, "embedding": width}
     model = students.build(students.arguments_from(values, architecture="cnn-fmha"), classes=4)
     assert students.parameter_count(model) == parameters
+
+
+@pytest.mark.parametrize(
+    ("architecture", "parameters"),
+    [("cnn6", 4_439_367), ("vgg15", 14_859_335), ("resnet9", 4_960_583), ("mobilenet15", 674_695)],
+)
+def test_parameters_of_the_networks_of_nsl_are_the_papers(architecture: str, parameters: int) -> None:
+    """With 64 bands and 7 classes, and four values to a channel of a batch norm, as Keras counts."""
+    model = students.build(students.arguments_from({}, architecture=architecture), classes=7)
+    norms = [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    assert students.parameter_count(model) + sum(2 * norm.num_features for norm in norms) == parameters
+    assert (model.frontend.mels, model.arguments.embedding) == (64, 256)
 
 
 def test_fused_attention_is_what_the_paper_writes() -> None:

@@ -30,6 +30,10 @@ TINY: dict[str, dict[str, Any]] = {
     "conformer": {"blocks": 1, "width": 24, "kernel": 7},
     "crnn": {"blocks": [[24, 2, 2]], "frame_channels": 32, "hidden": 16},
     "cnn-fmha": {"blocks": [[16, 2], [24, 1]], "sets": 2},
+    "cnn6": {"window_ms": 25, "hop_ms": 10, "channels": [16, 24]},
+    "vgg15": {"window_ms": 25, "hop_ms": 10, "blocks": [[16, 2], [24, 1]]},
+    "resnet9": {"window_ms": 25, "hop_ms": 10, "stem": 16, "channels": [24]},
+    "mobilenet15": {"window_ms": 25, "hop_ms": 10, "stem": 16, "blocks": [[24, 1], [32, 2]]},
 }
 LENGTHS = (4_000, 11_111, 24_000)  # samples; the first is the shortest clip the runtime sends, 0.25 s
 each_architecture = pytest.mark.parametrize("architecture", TINY)

@@ -21,6 +21,9 @@ from sercli.corpora.table import read_table  # noqa: E402
 from sercli.evaluation.model import open_model  # noqa: E402
 from sercli.models.encoder import EncoderSource, load_encoder  # noqa: E402
 from sercli.training import teacher, teacher_answers  # noqa: E402
+from sercli.training.neighbour_embeddings import source_embeddings  # noqa: E402
+from sercli.training.recipe_graph import GraphPart  # noqa: E402
+from sercli.training.recipe_teacher import EncoderPart  # noqa: E402
 from sercli.training.trainee import Trainee  # noqa: E402
 from tests.tiny_encoders import DATA2VEC, WAVEFORM, WHISPER  # noqa: E402
 
@@ -146,8 +149,11 @@ def test_a_run_folder_answers_as_in_training(
     table = tmp_path / "voices" / "voices.csv"
     model, metrics = open_model(tmp_path / "run"), written(tmp_path / "run")
     held_out = sorted((u for u in read_table(table) if u.speaker in {"s5", "s6"}), key=lambda u: u.path)
-    said = [int(model.student.outputs(read_utterance(utterance))[0].argmax()) for utterance in held_out]
+    outputs = [model.student.outputs(read_utterance(utterance)) for utterance in held_out]
+    said = [int(probabilities.argmax()) for probabilities, _ in outputs]
     assert said == metrics["dev"]["predictions"]
+    embeddings = source_embeddings(GraphPart(model=str(tmp_path / "run")), held_out, quiet=True)  # of a graph, for nsl
+    np.testing.assert_allclose(embeddings, [embedding for _, embedding in outputs], rtol=0.02, atol=0.02)
     assert len(set(said)) > 1
     code, out, err = sercli(capsys, "eval", tmp_path / "run", "--table", table)
     assert code == 0, err
@@ -155,6 +161,15 @@ def test_a_run_folder_answers_as_in_training(
     code, _, err = sercli(capsys, "export", tmp_path / "run", "-o", tmp_path / "bundle")
     assert code == 1
     assert "a teacher, far too large for a bundle" in err
+
+
+def test_states_of_a_frozen_encoder_make_a_graph(recipe: Path, saved: Callable[[str], Path], tmp_path: Path) -> None:
+    clips = read_table(tmp_path / "voices" / "voices.csv")[:4]
+    part = EncoderPart(str(saved("whisper")), layers=(1, 3))
+    heard = teacher.hear(part, "mean", clips, quiet=True)
+    found = source_embeddings(GraphPart(encoder=part), clips, quiet=True)
+    np.testing.assert_array_equal(found, heard.pooled.reshape(4, -1))
+    assert found.shape == (4, 2 * heard.pooled.shape[2])
 
 
 @pytest.mark.parametrize("family", FAMILIES)
