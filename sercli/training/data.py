@@ -90,7 +90,7 @@ class Clips(Dataset[dict[str, Any]]):
         start, stop = 0, whole
         if self.augment is not None:
             random = np.random.default_rng(seed)
-            start, stop = _stretch(whole, self.augment, random)
+            start, stop = stretch(whole, self.augment, random)
             if self.lessons:
                 start, stop = self.lessons.whole_frames(index, start, stop, whole)
             waveform = _retimed(waveform[start:stop], self.augment, random)
@@ -212,7 +212,7 @@ class BalancedLengthSampler(Sampler[Draw]):
             yield Draw(int(index), (self.seed, self.epoch, place))
 
 
-def _stretch(samples: int, augment: AugmentPart, random: np.random.Generator) -> tuple[int, int]:
+def stretch(samples: int, augment: AugmentPart, random: np.random.Generator) -> tuple[int, int]:
     """Choose what of a clip is heard: start and end in samples."""
     spare = max(samples - MIN_SAMPLES, 0)
     start = min(int(random.uniform(0.0, augment.trim_seconds) * SAMPLE_RATE), spare // 2)
