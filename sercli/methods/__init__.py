@@ -45,8 +45,6 @@ METHODS: dict[str, type[Method]] = {
     )
 }
 """Recipe name to class."""
-OF_TEACHERS = "gmp-atl"
-"""A teacher's method: three trainings in place of loss terms; `training.gmp_run` runs it."""
 
 
 def build_methods(parts: Mapping[str, Any]) -> list[tuple[str, Method]]:
@@ -62,8 +60,6 @@ def build_methods(parts: Mapping[str, Any]) -> list[tuple[str, Method]]:
         raise RecipeError(f"method: name at least one of {', '.join(METHODS)}")
     built = []
     for name, arguments in parts.items():
-        if name == OF_TEACHERS:
-            raise RecipeError(f"method.{name}: trains a teacher; name its encoder (encoder.name)")
         if name not in METHODS:
             near = get_close_matches(name, METHODS, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(METHODS)}"

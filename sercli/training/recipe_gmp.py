@@ -17,9 +17,9 @@ from typing import Any, Self
 
 from sercli.errors import RecipeError
 from sercli.fields import demand, from_dict
-from sercli.methods import OF_TEACHERS as NAME
 from sercli.training.recipe_student import OptimPart
 
+NAME = "gmp-atl"
 FRAMES = ("all", "masked")
 
 

@@ -58,6 +58,7 @@ def train_teacher(
     quiet: bool = False,
     start: Path | None = None,
     also_heard: Sequence[Utterance] = (),
+    asked: Recipe | None = None,
 ) -> Trained:
     """Train a teacher on a split and keep its best epoch, chosen as a student's.
 
@@ -70,6 +71,7 @@ def train_teacher(
         quiet: no progress bar
         start: weights of an earlier training of the same layers, which the encoder begins with; the head begins anew
         also_heard: utterances that those know, though without labels
+        asked: the recipe of which this training is a stage, and which stands beside the weights
 
     Raises:
         RecipeError: a part of the recipe that a teacher cannot be trained with, or a layer the encoder does not have
@@ -84,7 +86,7 @@ def train_teacher(
     check_known(split.train, list(recipe.outputs))
     trunk, labels = recipe.encoder, LABEL_SETS[recipe.corpus.labels]
     encoder, layers = open_trunk(trunk, start)
-    last = prepare(folder, recipe, resume, overwrite)
+    last = prepare(folder, asked or recipe, resume, overwrite)
     every = [*split.train, *split.dev, *split.test]
     source = heard_as(encoder, trunk, layers, arguments.pooling, every, quiet)
     set_seed(recipe.seed)
