@@ -50,7 +50,7 @@ def describe(
     joined = np.concatenate(list(numbers))
     report: dict[str, Any] = {
         "frames": len(joined),
-        "classes": {kind: int(targets.max()) + 1 for kind, targets in kinds.items()},
+        "classes": {kind: len(np.unique(targets[targets != UNKNOWN])) for kind, targets in kinds.items()},
         "scales": {},
     }
     for column, (layer, k) in enumerate(scales):

@@ -69,8 +69,11 @@ def train_gmp(
         place = home / name
         train_stage(stage_recipe, split, place, shared, fit, **options)
         if shared and not split.leaks:
+            heard = heard_by(place / METRICS)
+            if heard is not None:  # this run's development speakers may have chosen the stage's epoch, as they do here
+                heard = dataclasses.replace(heard, dev=heard.dev - {(u.corpus, u.speaker) for u in split.dev})
             held_out = split.test if recipe.split.train_on_dev else [*split.dev, *split.test]
-            unheard(f"method.{NAME}.folder", str(place), heard_by(place / METRICS), held_out)
+            unheard(f"method.{NAME}.folder", str(place), heard, held_out)
         return place / WEIGHTS
 
     kind = "gender" if plan.gender else "emotion"
