@@ -1,12 +1,12 @@
 """What clusters of frames hold: their sizes, and how well they tell emotion, gender and pieces of sentences apart.
 
 Purity is the share of frames that belong to the commonest class of their cluster (as phone purity in Hsu et al. 2021);
-beside it stands what a single cluster would have. Purity grows with the number of clusters, normalised mutual information
-(NMI) hardly does.
+beside it stands what a single cluster would have. Purity grows with the number of clusters, normalised mutual
+information (NMI) hardly does.
 
-Corpora of emotional speech come without phone labels. Where two speakers or more say the same sentence, a frame's sentence
-and the tenth of the clip that it lies in stand in for its phone: the same words are said there, at other speeds. That is a
-coarse unit, longer than a phone, and says nothing about sentences that are said once.
+Corpora of emotional speech come without phone labels. Where two speakers or more say the same sentence, a frame's
+sentence and the tenth of the clip that it lies in stand in for its phone: about the same words are said there. That is
+a coarse unit, longer than a phone and blurred by tempo, and says nothing about sentences that are said once.
 """
 
 from __future__ import annotations
@@ -42,8 +42,9 @@ def describe(
         utterances: of the clips
 
     Returns:
-        `frames`; `classes`, how many of each kind of KINDS that is known; `scales`, by name: `sizes`, frames per cluster,
-        `largest`, share of the largest in percent, `empty`, `purity` (`value`, `one_cluster` and `frames`), `nmi`
+        `frames`; `classes`, how many of each kind of KINDS that is known; `scales`, by name: `sizes`, frames per
+        cluster, `largest`, share of the largest in percent, `empty`, `purity` (`value`, `one_cluster` and `frames`),
+        and `nmi`
     """
     counts = [len(clip) for clip in numbers]
     kinds = {kind: targets for kind, targets in _targets(utterances, counts).items() if (targets != UNKNOWN).any()}
@@ -77,7 +78,7 @@ def draw_clusters(report: Mapping[str, Any], folder: Path) -> None:
     with style.context(["default", STYLE]):
         figure = Figure(figsize=(INCHES * (len(scales) + 1.4), 2.6), layout="constrained")
         axes = figure.subplots(1, len(scales) + 1, width_ratios=[*[1.0] * len(scales), 1.4])
-        for place, (name, scale) in enumerate(scales.items()):
+        for place, scale in enumerate(scales.values()):
             sizes = 100.0 * np.sort(scale["sizes"])[::-1] / report["frames"]
             axes[place].bar(np.arange(len(sizes)), sizes, width=1.0, color=LINES[place % len(LINES)])
             axes[place].set(title=f"layer {scale['layer']}, {scale['k']} clusters", xlabel="cluster, by size")

@@ -6,7 +6,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any, TypedDict
 
 NAMES = {"ua": "UA", "wa": "WA", "macro_f1": "macro F1"}
-MARKS = {"unseen": "", "unknown": "", "partly seen": "PARTLY SEEN", "seen": "SEEN", "leaks": "LEAKS", "transductive": "TRANSDUCTIVE"}
+MARKS = {
+    "unseen": "",
+    "unknown": "",
+    "partly seen": "PARTLY SEEN",
+    "seen": "SEEN",
+    "leaks": "LEAKS",
+    "transductive": "TRANSDUCTIVE",
+}
 """What stands beside every figure of a model that knows the speakers, the more of them the later."""
 CALIBRATION_NAMES = {"ece": ("ECE", "%"), "nll": ("NLL", "nat"), "brier": ("Brier score", "")}
 

@@ -123,9 +123,7 @@ class WhisperBackbone(nn.Module):
         """The norm above the last layer."""
         return (self.model.layer_norm,)
 
-    def forward(
-        self, waveform: Tensor, lengths: Tensor, stop: int | None = None
-    ) -> tuple[tuple[Tensor, ...], Tensor]:
+    def forward(self, waveform: Tensor, lengths: Tensor, stop: int | None = None) -> tuple[tuple[Tensor, ...], Tensor]:
         """Encode clips.
 
         Args:
@@ -134,7 +132,8 @@ class WhisperBackbone(nn.Module):
             stop: run so many layers only, without the norm above them
 
         Returns:
-            layers + 1 states (`stop` + 1), each (batch, frames, width), undefined after a clip's end; frames per clip (batch,)
+            states of layers 0 to `stop`, or all, each (batch, frames, width), undefined after a clip's end; frames per clip
+            (batch,)
         """
         counts = frame_counts(lengths)
         waveform = nn.functional.pad(waveform, (0, max(0, int(counts.max()) * FRAME_SAMPLES - waveform.shape[1])))

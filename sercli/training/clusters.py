@@ -97,10 +97,7 @@ def kept_features(folder: Path, clips: Iterable[Mapping[int, Floats]]) -> Iterat
                 files[layer] = folder / f"features-{layer}.f16"
                 with files[layer].open("ab") as sink:
                     sink.write(np.asarray(states, np.float16).tobytes())
-        yield {
-            layer: np.memmap(file, np.float16, "r").reshape(-1, width)
-            for layer, file in files.items()
-        }
+        yield {layer: np.memmap(file, np.float16, "r").reshape(-1, width) for layer, file in files.items()}
     finally:
         for file in folder.glob("features-*.f16"):
             file.unlink()
@@ -154,7 +151,9 @@ def load_clusters(file: Path) -> list[Clustering]:
         with safe_open(file, "numpy") as tensors:
             scales = json.loads(tensors.metadata()["scales"])
             return [
-                Clustering(layer, *(tensors.get_tensor(f"{layer}x{k}.{part}") for part in ("mean", "deviation", "centres")))
+                Clustering(
+                    layer, *(tensors.get_tensor(f"{layer}x{k}.{part}") for part in ("mean", "deviation", "centres"))
+                )
                 for layer, k in scales
             ]
     except (OSError, SafetensorError, KeyError, ValueError) as problem:

@@ -62,7 +62,7 @@ class LabelledFrames(Dataset[dict[str, Any]]):
             first, end = start // self.hop, -(-stop // self.hop)
         item: dict[str, Any] = {"numbers": numbers[first:end]}
         if isinstance(self.source, AudioStore):
-            # A frame's window reaches beyond its hop, so the last frame of a cut may be lost; the loss counts those heard.
+            # A frame's window reaches beyond its hop, so the last of a cut may be lost; the loss counts those heard.
             last = None if end == len(numbers) else end * self.hop
             return {**item, "waveform": self.source[index][first * self.hop : last]}
         assert self.source.frames is not None

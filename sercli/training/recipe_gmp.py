@@ -48,8 +48,8 @@ class GmpAtl:
     gender: float = 0.5
     """weight of the gender loss in stage A; 0 = emotion alone"""
     scales: tuple[tuple[int, int], ...] | None = None
-    """(layer, k) pairs: into how many clusters the states of which layer are parted; empty = no stage B; not given: half,
-    three quarters and all of the layers with 64, 128 and 256"""
+    """(layer, k) pairs: into how many clusters the states of which layer are parted; empty = no stage B; not given:
+    half, three quarters and all of the layers with 64, 128 and 256"""
     frames: str = "all"
     """which count in stage B: all, or masked: those that are hidden from the trained layers, as HuBERT does"""
     mask_share: float = 0.08
@@ -67,8 +67,8 @@ class GmpAtl:
     transductive: bool = False
     """let clusters and stage B hear the test speakers too, without labels; every result then says so"""
     folder: str = ""
-    """where stages A and B stand; finished ones of the same recipe there are taken as they are, so that several runs can
-    share them; `{fold}` in it is the number of the fold; empty = the run's own folder"""
+    """where stages A and B stand; finished ones of the same recipe there are taken as they are, so that several runs
+    can share them; `{fold}` in it is the number of the fold; empty = the run's own folder"""
 
     def __post_init__(self) -> None:
         place = f"method.{NAME}"

@@ -122,7 +122,7 @@ class TrunkPart:
     """train those too; only with trained_layers -1"""
     cached: bool = False
     """give the trained layers the cached states of the layer below them, of clips as they are, in place of waveforms:
-    what two cores can train; of the augment section then only cutting (max_seconds, trim_seconds) and mixup are of use"""
+    what two cores can train; of the augment section then only cutting (max_seconds, trim_seconds) and mixup count"""
     lr: float = 2e-5
     """peak learning rate of the trained layers; the head has optim.lr"""
 

@@ -68,7 +68,6 @@ class TeacherClips(Clips):
             item = {**facts, "lesson": self.states.of(index, *self._share(draw))}
         return {**item, "further": {name: values[index] for name, values in self.further.items()}}
 
-
     def _share(self, draw: Draw | int) -> tuple[float, float]:
         """Choose what of a clip's states is heard: its ends, as shares of the clip."""
         if self.augment is None or self.frame_rate == 0 or self.states is None or self.states.frames is None:
@@ -188,7 +187,8 @@ def answer(network: Teacher | TeacherHead, heard: Tensor, counts: Tensor) -> dic
     if isinstance(network, TeacherHead) and heard.ndim == 3:
         return network.forward_pooled(heard)
     if isinstance(network, Teacher):
-        found: dict[str, Tensor] = network(heard[:, :, 0] if heard.ndim == 4 else heard, counts)
-        return found
-    found = network(heard.transpose(1, 2), counts)
+        heard = heard[:, :, 0] if heard.ndim == 4 else heard  # of the one layer below those that are trained
+    else:
+        heard = heard.transpose(1, 2)
+    found: dict[str, Tensor] = network(heard, counts)
     return found

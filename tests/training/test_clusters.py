@@ -63,9 +63,7 @@ def test_clusters_find_the_groups_of_standardised_frames(tmp_path: Path) -> None
 
 
 def test_the_nearest_centre_by_hand() -> None:
-    clustering = Clustering(
-        1, np.float32([1, 10]), np.float32([2, 5]), np.float32([[0, 0], [1, 0], [0, -2]])
-    )
+    clustering = Clustering(1, np.float32([1, 10]), np.float32([2, 5]), np.float32([[0, 0], [1, 0], [0, -2]]))
     # standardised: (0, 0), (1, 0.2), (0.2, -1.8)
     assert clustering.numbers(np.float32([[1, 10], [3, 11], [1.4, 1]])).tolist() == [0, 1, 2]
 
@@ -108,7 +106,9 @@ def test_labels_are_of_the_frames_that_are_heard(audio: bool) -> None:
     batch = collate_frames(items[:1] + items[-1:])
     longest = batch["labels"].shape[1]
     assert batch["heard"].shape == ((2, longest * HOP) if audio else (2, longest, 3))
-    assert batch["lengths"].tolist() == [(HOP if audio else 1) * len(item["numbers"]) for item in items[:1] + items[-1:]]
+    assert batch["lengths"].tolist() == [
+        (HOP if audio else 1) * len(item["numbers"]) for item in items[:1] + items[-1:]
+    ]
     whole = LabelledFrames(source, numbers, 50.0)[1]
     assert len(whole["numbers"]) == 35
 
