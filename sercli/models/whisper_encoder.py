@@ -132,8 +132,8 @@ class WhisperBackbone(nn.Module):
             stop: run so many layers only, without the norm above them
 
         Returns:
-            states of layers 0 to `stop`, or all, each (batch, frames, width), undefined after a clip's end; frames per clip
-            (batch,)
+            states of layers 0 to `stop`, or all, each (batch, frames, width), undefined after a clip's end; frames per
+            clip (batch,)
         """
         counts = frame_counts(lengths)
         waveform = nn.functional.pad(waveform, (0, max(0, int(counts.max()) * FRAME_SAMPLES - waveform.shape[1])))

@@ -186,9 +186,9 @@ def answer(network: Teacher | TeacherHead, heard: Tensor, counts: Tensor) -> dic
     """Let a teacher answer waveforms, or its head alone states; arguments as `given` returns them."""
     if isinstance(network, TeacherHead) and heard.ndim == 3:
         return network.forward_pooled(heard)
-    if isinstance(network, Teacher):
-        heard = heard[:, :, 0] if heard.ndim == 4 else heard  # of the one layer below those that are trained
-    else:
+    if isinstance(network, TeacherHead):
         heard = heard.transpose(1, 2)
+    elif heard.ndim == 4:
+        heard = heard[:, :, 0]  # of the one layer below those that are trained
     found: dict[str, Tensor] = network(heard, counts)
     return found
