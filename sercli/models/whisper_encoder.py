@@ -161,7 +161,8 @@ class WhisperBackbone(nn.Module):
         hidden = nn.functional.gelu(self.model.conv1(log_mel))
         hidden = hidden * frame_mask(2 * counts, 2 * frames)[:, None]  # alone, a clip has zeros after its end here too
         hidden = nn.functional.gelu(self.model.conv2(hidden)).transpose(1, 2)
-        return hidden + self.model.embed_positions.weight[:frames]
+        embedded: Tensor = hidden + self.model.embed_positions.weight[:frames]
+        return embedded
 
     def encode(self, log_mel: Tensor, counts: Tensor) -> tuple[Tensor, ...]:
         """Run everything above the front end.
