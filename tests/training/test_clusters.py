@@ -63,9 +63,9 @@ def test_clusters_find_the_groups_of_standardised_frames(tmp_path: Path) -> None
 
 
 def test_the_nearest_centre_by_hand() -> None:
-    clustering = Clustering(1, np.float32([1, 10]), np.float32([2, 5]), np.float32([[0, 0], [1, 0], [0, -2]]))
+    clustering = Clustering(1, *(np.array(v, np.float32) for v in ([1, 10], [2, 5], [[0, 0], [1, 0], [0, -2]])))
     # standardised: (0, 0), (1, 0.2), (0.2, -1.8)
-    assert clustering.numbers(np.float32([[1, 10], [3, 11], [1.4, 1]])).tolist() == [0, 1, 2]
+    assert clustering.numbers(np.array([[1, 10], [3, 11], [1.4, 1]], np.float32)).tolist() == [0, 1, 2]
 
 
 def test_more_clusters_than_frames_are_refused() -> None:
@@ -126,15 +126,14 @@ def test_masked_runs_are_of_their_length_and_inside() -> None:
     assert hidden[0].float().mean() < 0.5
 
 
-class Said(torch.nn.Module):
+class Said:
     """A labeller that says the same of every frame, whatever it hears."""
 
     def __init__(self, hidden: list[list[bool]], masks: bool) -> None:
-        super().__init__()
-        self.filler = torch.nn.Parameter(torch.zeros(1)) if masks else None
+        self.filler = torch.zeros(1) if masks else None
         self.hidden = torch.tensor(hidden)
 
-    def forward(self, heard: Any, lengths: Any) -> Any:
+    def __call__(self, heard: Any, lengths: Any) -> Any:
         batch, frames = self.hidden.shape
         two, three = torch.tensor([1.0, 0.0]).double(), torch.zeros(3).double()
         said = {"1x2": two.expand(batch, frames, 2), "3x3": three.expand(batch, frames, 3)}

@@ -311,7 +311,7 @@ def test_the_iemocap_recipe_and_a_student_of_its_teachers(
 
     student = tmp_path / "student.yaml"
     student.write_text(TINY.format(table="iemocap"), encoding="utf-8")
-    taught = (
+    taught: tuple[str, ...] = (
         "corpus={labels: iemocap4, sources: [iemocap]}",
         "split={protocol: iemocap-loso5, train_on_dev: false}",
         "augment.mixup_alpha=0",
