@@ -61,6 +61,7 @@ def run_recipe(
 ) -> None:
     """Train the recipe's model, or the folds of its protocol, and print a line for each; of all, also UA over them."""
     from sercli.corpora.splits import LEAKS
+    from sercli.training.recipe_gmp import is_transductive
     from sercli.training.run import (
         fold_split,
         for_fold,
@@ -84,6 +85,7 @@ def run_recipe(
     published = recipe_protocol(recipe, utterances)
     if published.leaks:
         output.note(f"warning: {published.name}: {LEAKS}")
+    mark = " (transductive: heard the test speakers without labels)" if is_transductive(recipe.method) else ""
     tests = []
     for chosen in published.folds if fold is None else [named_fold(published, fold)]:
         place = folder / f"fold-{chosen.name}"
@@ -91,7 +93,7 @@ def run_recipe(
         of_fold = for_fold(recipe, chosen.name)
         test = train_fold(of_fold, sides, place, data, resume=resume, overwrite=overwrite, quiet=quiet)["test"]
         name = f"{recipe.name} {published.name} fold {chosen.name}"
-        output.result(f"{name}: UA {test['ua']:.2f}, WA {test['wa']:.2f}, {test['clips']} clips")
+        output.result(f"{name}: UA {test['ua']:.2f}, WA {test['wa']:.2f}, {test['clips']} clips{mark}")
         tests.append(test)
     if fold is None and published.by != "corpus":
         output.note(f"{recipe.name} {published.name}: {_over_folds(tests)}")

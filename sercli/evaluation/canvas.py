@@ -53,7 +53,12 @@ CHARACTERS_PER_INCH = 17  # of the small print, on average
 def seen_warning(metrics: Mapping[str, Any]) -> str:
     """Return what must stand over every figure of a model that trained on test speakers, or an empty string."""
     status = (metrics.get("seen") or {}).get("status")
-    words = {"seen": "SEEN IN TRAINING", "partly seen": "PARTLY SEEN IN TRAINING", "leaks": "SPEAKERS ON BOTH SIDES"}
+    words = {
+        "seen": "SEEN IN TRAINING",
+        "partly seen": "PARTLY SEEN IN TRAINING",
+        "leaks": "SPEAKERS ON BOTH SIDES",
+        "transductive": "TEST SPEAKERS HEARD WITHOUT LABELS",
+    }
     return words.get(status or "", "")
 
 

@@ -6,7 +6,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any, TypedDict
 
 NAMES = {"ua": "UA", "wa": "WA", "macro_f1": "macro F1"}
-MARKS = {"unseen": "", "unknown": "", "partly seen": "PARTLY SEEN", "seen": "SEEN", "leaks": "LEAKS"}
+MARKS = {
+    "unseen": "",
+    "unknown": "",
+    "partly seen": "PARTLY SEEN",
+    "seen": "SEEN",
+    "leaks": "LEAKS",
+    "transductive": "TRANSDUCTIVE",
+}
 """What stands beside every figure of a model that knows the speakers, the more of them the later."""
 CALIBRATION_NAMES = {"ece": ("ECE", "%"), "nll": ("NLL", "nat"), "brier": ("Brier score", "")}
 
@@ -24,7 +31,7 @@ class Line(TypedDict):
     unit: str
     clips: int | None
     seen: str
-    """Whether the model knows the speakers: unseen, partly seen, seen, unknown, or leaks by protocol."""
+    """Whether the model knows the speakers: unseen, partly seen, seen, unknown, leaks by protocol, or transductive."""
 
 
 def lines(metrics: Mapping[str, Any]) -> Iterator[Line]:

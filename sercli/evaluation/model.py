@@ -100,7 +100,7 @@ def open_model(name: str | os.PathLike[str], precision: Precision = "float32", *
         student = load(folder, precision=precision)
         file = folder / ONNX_FILES[precision]
         hashes = {file.name: _sha256(file)}
-        return Model(student, "bundle", folder, precision, hashes, _heard(folder / "metrics.json"))
+        return Model(student, "bundle", folder, precision, hashes, heard_by(folder / "metrics.json"))
     if precision != "float32":
         raise BundleError(
             f"{folder}: a training run has no {precision} graph; make a bundle of it with `sercli export`"
@@ -129,7 +129,7 @@ def _open_run(folder: Path) -> Model:
     weights = folder / "model.safetensors"
     digest = _sha256(weights)
     student = Student(config, _TorchSession(network), f"{config.name}@{digest[:ID_DIGITS]}")
-    return Model(student, "run", folder, "float32", {weights.name: digest}, _heard(folder / "metrics.json"))
+    return Model(student, "run", folder, "float32", {weights.name: digest}, heard_by(folder / "metrics.json"))
 
 
 class _TorchSession:
@@ -146,7 +146,8 @@ class _TorchSession:
         return [found[name].numpy() for name in names]
 
 
-def _heard(metrics: Path) -> Heard | None:
+def heard_by(metrics: Path) -> Heard | None:
+    """Read whom a model was fitted to from its metrics.json; None where that does not say."""
     try:
         material = json.loads(metrics.read_text(encoding="utf-8"))["material"]
         sides = {side: _speakers(material[side]) for side in ("train", "dev")}

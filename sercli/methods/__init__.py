@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from sercli.errors import RecipeError
+from sercli.methods.am_softmax import AdditiveMarginSoftmax
 from sercli.methods.at import AttentionTransfer
 from sercli.methods.base import Method
 from sercli.methods.ce import CrossEntropy
@@ -42,6 +43,7 @@ METHODS: dict[str, type[Method]] = {
         SelfDistillation,
         AttentionSetDistillation,
         NeuralStructuredLearning,
+        AdditiveMarginSoftmax,
     )
 }
 """Recipe name to class."""

@@ -26,6 +26,8 @@ class StudentShapes:
     """stage name to width, shallow to deep; the deepest is `frames`"""
     exits: int = 0
     """vectors of logits, the deepest of which is `logits`; 0 = that one alone, without `exits`"""
+    scale: float = 0.0
+    """the logits are so many times cosines, from -1 to 1; 0 = they are not"""
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,8 @@ class Encoder(nn.Module):
         self.frame_rate = backbone.frame_rate  # frames a second
         self.parameter_count = parameter_count(backbone)
         self.sha256 = pretrained.weights_sha256(backbone.model)  # of the weights as they were loaded
+        self.cut = self.layers
+        """layers below the lowest that is trained"""
         self._trained: tuple[nn.Module, ...] = ()
         self.freeze()
 
@@ -99,6 +101,7 @@ class Encoder(nn.Module):
             self._trained = (*self.backbone.layers[-top_layers:], *self.backbone.final_norm)
         else:
             self._trained = ()
+        self.cut = 0 if top_layers == -1 else self.layers - top_layers
         self.requires_grad_(False)
         for module in self._trained:
             module.requires_grad_(True)
@@ -122,13 +125,42 @@ class Encoder(nn.Module):
             waveform: mono float32 at 16 kHz, zero-padded on the right, shape (batch, samples)
             lengths: true lengths in samples, int64 (batch,)
         """
-        lengths = lengths.to(waveform.device)
-        waveform = waveform[:, : int(lengths.max())]
-        waveform = waveform * frame_mask(lengths, waveform.shape[1])
-        states, counts = self.backbone(waveform, lengths)
-        frames = int(counts.max())
-        outside = frame_mask(counts, frames)[:, :, None] == 0
-        return Encoded(tuple(state[:, :frames].float().masked_fill(outside, 0.0) for state in states), counts)
+        return _encoded(*self.backbone(*_clean(waveform, lengths)))
+
+    def below(self, waveform: Tensor, lengths: Tensor) -> Encoded:
+        """Encode a batch of clips up to the first trained layer; arguments as of `forward`.
+
+        Returns:
+            a single state: the input of that layer, which is all that the layers above need
+        """
+        state, counts = self.backbone.below(*_clean(waveform, lengths), self.cut)
+        return _encoded((state,), counts)
+
+    def above(self, state: Tensor, counts: Tensor) -> Encoded:
+        """Go on where `below` stopped; both together are `forward`.
+
+        Args:
+            state: what `below` gives, or what a cache has kept of it, shape (batch, frames, width)
+            counts: frames per clip, int64 (batch,)
+
+        Returns:
+            that state and those of the trained layers
+        """
+        counts = counts.to(state.device)
+        return _encoded(self.backbone.above(state[:, : int(counts.max())], counts, self.cut), counts)
+
+
+def _clean(waveform: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """Leave nothing after a clip's end."""
+    lengths = lengths.to(waveform.device)
+    waveform = waveform[:, : int(lengths.max())]
+    return waveform * frame_mask(lengths, waveform.shape[1]), lengths
+
+
+def _encoded(states: tuple[Tensor, ...], counts: Tensor) -> Encoded:
+    frames = int(counts.max())
+    outside = frame_mask(counts, frames)[:, :, None] == 0
+    return Encoded(tuple(state[:, :frames].float().masked_fill(outside, 0.0) for state in states), counts)
 
 
 def load_encoder(source: EncoderSource, *, device: str | torch.device = "cpu") -> Encoder:

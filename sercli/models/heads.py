@@ -43,12 +43,15 @@ class HeadArguments:
     """share of pooled values and of hidden units dropped in training"""
     attention: int = 128
     """hidden width of attentive pooling"""
+    scale: float = 0.0
+    """logits are so many times the cosine between a clip and each class, for `am-softmax`; 0 = of a linear layer"""
 
     def __post_init__(self) -> None:
         demand(self.pooling in POOLINGS, "head.pooling", f"one of {', '.join(POOLINGS)}", self.pooling)
         demand(self.hidden >= 0, "head.hidden", "0 or above", self.hidden)
         demand(0 <= self.dropout < 1, "head.dropout", "from 0 to below 1", self.dropout)
         demand(self.attention >= 1, "head.attention", "at least 1", self.attention)
+        demand(self.scale >= 0, "head.scale", "0 or above", self.scale)
 
 
 class LayerMix(nn.Module):
@@ -67,6 +70,26 @@ class LayerMix(nn.Module):
         """Mix (batch, layers, ...) to (batch, ...)."""
         mixed: Tensor = torch.tensordot(self.weights, states, dims=([0], [1]))
         return mixed
+
+
+class CosineClassifier(nn.Module):
+    """Logits that are `scale` times the cosine between features and one direction per class (Wang et al. 2018).
+
+    Args:
+        width: of the features
+        classes: number of classes
+        scale: of the logits
+    """
+
+    def __init__(self, width: int, classes: int, scale: float) -> None:
+        super().__init__()
+        self.scale = scale
+        self.weight = nn.Parameter(nn.init.xavier_uniform_(torch.empty(classes, width)))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Answer: shape (batch, width) to (batch, classes)."""
+        directions, classes = nn.functional.normalize(features), nn.functional.normalize(self.weight)
+        return self.scale * nn.functional.linear(directions, classes)
 
 
 class TeacherHead(nn.Module):
@@ -96,6 +119,8 @@ class TeacherHead(nn.Module):
         self.further = {name: OUTPUTS[name] for name in outputs}
         widths = {"logits": classes, **self.further}
         self.outputs = nn.ModuleDict({name: nn.Linear(self.embedding, wide) for name, wide in widths.items()})
+        if arguments.scale > 0:
+            self.outputs["logits"] = CosineClassifier(self.embedding, classes, arguments.scale)
 
     def forward(self, states: Tensor, counts: Tensor) -> dict[str, Tensor]:
         """Answer from frames.

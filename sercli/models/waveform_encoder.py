@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -115,12 +117,75 @@ class WaveformBackbone(nn.Module):
                 state[rows, : part.shape[1]] = part.to(state.dtype)
         return states, counts
 
+    def below(self, waveform: Tensor, lengths: Tensor, layer: int) -> tuple[Tensor, Tensor]:
+        """Encode clips up to a layer; arguments as of `forward`.
+
+        Args:
+            waveform: clips
+            lengths: in samples
+            layer: number of layers to run
+
+        Returns:
+            its states (batch, frames, width), undefined after a clip's end; frames per clip (batch,)
+        """
+        encoder, layers, norm = self.model.encoder, self.layers, self.final_norm
+        encoder.layers = layers[:layer]
+        if norm:
+            encoder.layer_norm = nn.Identity()
+        try:
+            states, counts = self.forward(waveform, lengths)
+        finally:
+            encoder.layers = layers
+            if norm:
+                (encoder.layer_norm,) = norm
+        return states[-1], counts
+
+    def above(self, state: Tensor, counts: Tensor, layer: int) -> tuple[Tensor, ...]:
+        """Go on above a layer, where `below` stopped.
+
+        Args:
+            state: of that layer, shape (batch, frames, width)
+            counts: frames per clip, shape (batch,)
+            layer: its number
+
+        Returns:
+            its states and those of every layer above, as of `forward`
+        """
+        inside = frame_mask(counts, state.shape[1])
+        with_bias = self.model.config.model_type == "wavlm"  # one position bias, which the first layer owns
+        lowest = torch.finfo(state.dtype).min
+        mask = inside if with_bias else ((1.0 - inside) * lowest)[:, None, None].to(state.dtype)
+        bias = self._position_bias(state) if with_bias else None
+        states = [state]
+        with _without_mask_warning():
+            for one in self.layers[layer:]:
+                if with_bias:
+                    state, bias = one(state, attention_mask=mask, position_bias=bias)
+                else:
+                    state = one(state, attention_mask=mask)
+                states.append(state)
+        for norm in self.final_norm:
+            states[-1] = norm(states[-1])
+        return tuple(states)
+
+    def _position_bias(self, state: Tensor) -> Tensor:
+        """WavLM's, of all heads of all clips, shape (batch heads, frames, frames)."""
+        frames = state.shape[1]
+        bias: Tensor = self.layers[0].attention.compute_bias(frames, frames)  # type: ignore[operator, union-attr]
+        return bias.repeat(len(state), 1, 1)
+
     def _run(self, waveform: Tensor, mask: Tensor | None = None) -> tuple[Tensor, ...]:
-        with warnings.catch_warnings():  # WavLM gives torch a mask of truth values beside its position bias
-            warnings.filterwarnings("ignore", "Support for mismatched key_padding_mask and attn_mask")
+        with _without_mask_warning():
             output = self.model(waveform, attention_mask=mask, output_hidden_states=True)
         # Models with norms before each layer end in a norm; from transformers 5 on, hidden_states[-1] lacks it.
         return *output.hidden_states[:-1], output.last_hidden_state
+
+
+@contextmanager
+def _without_mask_warning() -> Iterator[None]:
+    with warnings.catch_warnings():  # WavLM gives torch a mask of truth values beside its position bias
+        warnings.filterwarnings("ignore", "Support for mismatched key_padding_mask and attn_mask")
+        yield
 
 
 def load_waveform_model(files: pretrained.Pretrained, config: Any) -> WaveformBackbone:

@@ -123,20 +123,22 @@ class WhisperBackbone(nn.Module):
         """The norm above the last layer."""
         return (self.model.layer_norm,)
 
-    def forward(self, waveform: Tensor, lengths: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
+    def forward(self, waveform: Tensor, lengths: Tensor, stop: int | None = None) -> tuple[tuple[Tensor, ...], Tensor]:
         """Encode clips.
 
         Args:
             waveform: mono 16 kHz, zero after each clip's end, shape (batch, samples)
             lengths: true lengths in samples, shape (batch,)
+            stop: run so many layers only, without the norm above them
 
         Returns:
-            layers + 1 states, each (batch, frames, width), undefined after a clip's end; frames per clip (batch,)
+            states of layers 0 to `stop`, or all, each (batch, frames, width), undefined after a clip's end; frames per
+            clip (batch,)
         """
         counts = frame_counts(lengths)
         waveform = nn.functional.pad(waveform, (0, max(0, int(counts.max()) * FRAME_SAMPLES - waveform.shape[1])))
         if int(counts.max()) <= self.most_frames:
-            return self._run(waveform, counts), counts
+            return self._run(waveform, counts, stop), counts
         cuts = [_pieces(count, self.most_frames) for count in counts.tolist()]
         pieces = [
             clip[first * FRAME_SAMPLES : end * FRAME_SAMPLES]
@@ -144,14 +146,23 @@ class WhisperBackbone(nn.Module):
             for first, end in cut
         ]
         sizes = [end - first for cut in cuts for first, end in cut]
-        states = self._run(pad_sequence(pieces, batch_first=True), torch.tensor(sizes, device=counts.device))
+        states = self._run(pad_sequence(pieces, batch_first=True), torch.tensor(sizes, device=counts.device), stop)
         return tuple(_joined(state, cuts) for state in states), counts
 
-    def _run(self, waveform: Tensor, counts: Tensor) -> tuple[Tensor, ...]:
+    def _run(self, waveform: Tensor, counts: Tensor, stop: int | None) -> tuple[Tensor, ...]:
         frames = int(counts.max())
         with torch.autocast(waveform.device.type, enabled=False):  # half precision ends at 65,504: too little for power
             log_mel = self.log_mel(waveform[:, : frames * FRAME_SAMPLES].float(), 2 * counts)
-        return self.encode(log_mel, counts)
+        return self._layers(self._embedded(log_mel, counts), counts, 0, stop)
+
+    def _embedded(self, log_mel: Tensor, counts: Tensor) -> Tensor:
+        """Turn mel frames into the first layer's input, shape (batch, mels, 2 frames) to (batch, frames, width)."""
+        frames = log_mel.shape[2] // 2
+        hidden = nn.functional.gelu(self.model.conv1(log_mel))
+        hidden = hidden * frame_mask(2 * counts, 2 * frames)[:, None]  # alone, a clip has zeros after its end here too
+        hidden = nn.functional.gelu(self.model.conv2(hidden)).transpose(1, 2)
+        embedded: Tensor = hidden + self.model.embed_positions.weight[:frames]
+        return embedded
 
     def encode(self, log_mel: Tensor, counts: Tensor) -> tuple[Tensor, ...]:
         """Run everything above the front end.
@@ -163,17 +174,50 @@ class WhisperBackbone(nn.Module):
         Returns:
             layers + 1 states, each (batch, frames, width), undefined after a clip's end
         """
-        frames = log_mel.shape[2] // 2
-        hidden = nn.functional.gelu(self.model.conv1(log_mel))
-        hidden = hidden * frame_mask(2 * counts, 2 * frames)[:, None]  # alone, a clip has zeros after its end here too
-        hidden = nn.functional.gelu(self.model.conv2(hidden)).transpose(1, 2)
-        hidden = hidden + self.model.embed_positions.weight[:frames]
+        return self._layers(self._embedded(log_mel, counts), counts, 0)
+
+    def below(self, waveform: Tensor, lengths: Tensor, layer: int) -> tuple[Tensor, Tensor]:
+        """Encode clips up to a layer; arguments as of `forward`.
+
+        Args:
+            waveform: clips
+            lengths: in samples
+            layer: number of layers to run
+
+        Returns:
+            its states (batch, frames, width), undefined after a clip's end; frames per clip (batch,)
+        """
+        states, counts = self.forward(waveform, lengths, layer)
+        return states[layer], counts
+
+    def above(self, state: Tensor, counts: Tensor, layer: int) -> tuple[Tensor, ...]:
+        """Go on above a layer, where `below` stopped.
+
+        Args:
+            state: of that layer, shape (batch, frames, width)
+            counts: frames per clip, shape (batch,)
+            layer: its number
+
+        Returns:
+            its states and those of every layer above, as of `forward`
+        """
+        if int(counts.max()) <= self.most_frames:
+            return self._layers(state, counts, layer)
+        cuts = [_pieces(count, self.most_frames) for count in counts.tolist()]
+        pieces = [clip[first:end] for clip, cut in zip(state, cuts, strict=True) for first, end in cut]
+        sizes = torch.tensor([len(piece) for piece in pieces], device=counts.device)
+        states = self._layers(pad_sequence(pieces, batch_first=True), sizes, layer)
+        return tuple(_joined(one, cuts) for one in states)
+
+    def _layers(self, state: Tensor, counts: Tensor, first: int, stop: int | None = None) -> tuple[Tensor, ...]:
+        frames = state.shape[1]
         padded = torch.compiler.is_exporting() or int(counts.min()) < frames
         inside = frame_mask(counts, frames)[:, None, None].bool() if padded else None
-        states = [hidden]
-        for layer in self.layers:
+        states = [state]
+        for layer in self.layers[first:stop]:
             states.append(layer(states[-1], inside))
-        states[-1] = self.model.layer_norm(states[-1])
+        if stop is None:
+            states[-1] = self.model.layer_norm(states[-1])
         return tuple(states)
 
 

@@ -115,7 +115,7 @@ class Clips(Dataset[dict[str, Any]]):
         if self.augment is None:
             return waveform, 0.0, 1.0
         random = np.random.default_rng(seed)
-        start, stop = _stretch(whole, self.augment, random)
+        start, stop = stretch(whole, self.augment, random)
         if self.lessons:
             start, stop = self.lessons.whole_frames(index, start, stop, whole)
         waveform = _retimed(waveform[start:stop], self.augment, random)
@@ -242,7 +242,7 @@ class BalancedLengthSampler(Sampler[Draw]):
             yield Draw(int(index), (self.seed, self.epoch, place))
 
 
-def _stretch(samples: int, augment: AugmentPart, random: np.random.Generator) -> tuple[int, int]:
+def stretch(samples: int, augment: AugmentPart, random: np.random.Generator) -> tuple[int, int]:
     """Choose what of a clip is heard: start and end in samples."""
     spare = max(samples - MIN_SAMPLES, 0)
     start = min(int(random.uniform(0.0, augment.trim_seconds) * SAMPLE_RATE), spare // 2)

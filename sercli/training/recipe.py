@@ -12,6 +12,7 @@ from typing import Any
 
 from sercli.errors import RecipeError
 from sercli.fields import demand
+from sercli.training.recipe_gmp import NAME as GMP
 from sercli.training.recipe_graph import GraphPart
 from sercli.training.recipe_student import OptimPart, StudentPart
 from sercli.training.recipe_teacher import TeacherPart, TrunkPart
@@ -209,6 +210,8 @@ class Recipe:
                 raise RecipeError(f"{part}: a teacher is trained with labels alone; leave out encoder or {part}")
             if self.graph.named:
                 raise RecipeError("graph: a teacher is trained with labels alone; leave out encoder or graph")
+        elif GMP in self.method:
+            raise RecipeError(f"method.{GMP}: trains a teacher; name its encoder (encoder.name)")
         elif self.head or self.outputs or self.encoder != TrunkPart():
             part = "head" if self.head else "outputs" if self.outputs else "encoder"
             raise RecipeError(f"{part}: of a teacher that is trained; name its encoder (encoder.name)")

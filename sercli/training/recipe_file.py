@@ -60,7 +60,7 @@ def dump_recipe(recipe: Recipe) -> str:
     """The resolved recipe as YAML, every key stated."""
     import yaml
 
-    return yaml.safe_dump(_plain(recipe), sort_keys=False, allow_unicode=True)
+    return yaml.safe_dump(plain(recipe), sort_keys=False, allow_unicode=True)
 
 
 def is_recipe_of(file: Path, recipe: Recipe) -> bool:
@@ -94,11 +94,12 @@ def _apply(values: dict[str, Any], override: str) -> None:
     place[last] = value
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Turn a recipe, or a part of one, into what YAML gives back: mappings, lists and scalars."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {item.name: _plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
+        return {item.name: plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return value

@@ -120,11 +120,16 @@ class TrunkPart:
     """transformer layers trained, from the top: 0 none (frozen), -1 all, and all but the convolutions below them"""
     convolutions: bool = False
     """train those too; only with trained_layers -1"""
+    cached: bool = False
+    """give the trained layers the cached states of the layer below them, of clips as they are, in place of waveforms:
+    what two cores can train; of the augment section then only cutting (max_seconds, trim_seconds) and mixup count"""
     lr: float = 2e-5
     """peak learning rate of the trained layers; the head has optim.lr"""
 
     def __post_init__(self) -> None:
         demand(self.trained_layers >= -1, "encoder.trained_layers", "a number of layers or -1", self.trained_layers)
         demand(self.lr > 0, "encoder.lr", "above 0", self.lr)
+        above = not self.cached or self.trained_layers >= 1
+        demand(above, "encoder.cached", "false unless encoder.trained_layers is 1 or more", self.cached)
         all_or_none = not self.convolutions or self.trained_layers == -1
         demand(all_or_none, "encoder.convolutions", "false unless encoder.trained_layers is -1", self.convolutions)

@@ -28,6 +28,7 @@ from sercli.errors import OutputError, RecipeError, UsageError
 from sercli.labels import LABEL_SETS, relabel
 from sercli.training.recipe import Recipe, Source
 from sercli.training.recipe_file import is_recipe_of
+from sercli.training.recipe_gmp import NAME as GMP
 
 if TYPE_CHECKING:
     from sercli.training.trainer import Trained
@@ -163,6 +164,10 @@ def _fit(
     dev = with_copies(parts.dev, speeds) if recipe.split.train_on_dev else parts.dev
     parts = dataclasses.replace(parts, train=with_copies(parts.train, speeds), dev=dev)
     if recipe.encoder.name:
+        if GMP in recipe.method:
+            from sercli.training.gmp_run import train_gmp
+
+            return train_gmp(recipe, parts, folder, **options)
         from sercli.training.teacher_run import train_teacher
 
         return train_teacher(recipe, parts, folder, **options)
@@ -218,8 +223,12 @@ def for_fold(recipe: Recipe, fold: str) -> Recipe:
     teacher = recipe.teacher
     taught_by = tuple(dataclasses.replace(one, name=filled(one.name)) for one in teacher.students)
     own = dataclasses.replace(teacher.own, folder=filled(teacher.own.folder)) if teacher.own else None
+    method = recipe.method
+    if isinstance(gmp := method.get(GMP), Mapping) and "folder" in gmp:
+        method = {**method, GMP: {**gmp, "folder": filled(str(gmp["folder"]))}}
     return dataclasses.replace(
         recipe,
+        method=method,
         teacher=dataclasses.replace(teacher, students=taught_by, own=own),
         student=dataclasses.replace(recipe.student, start=filled(recipe.student.start)),
         graph=dataclasses.replace(recipe.graph, model=filled(recipe.graph.model)),

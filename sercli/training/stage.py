@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,17 @@ from sercli.evaluation.history import draw_history
 from sercli.training.recipe import Recipe
 from sercli.training.recipe_file import is_recipe_of
 from sercli.training.run_folder import CHECKPOINT
-from sercli.training.trainer import train
+from sercli.training.trainer import Trained, train
 
 
-def train_stage(recipe: Recipe, split: Split, place: Path, shared: bool, **options: Any) -> None:
+def train_stage(
+    recipe: Recipe,
+    split: Split,
+    place: Path,
+    shared: bool,
+    fit: Callable[..., Trained] = train,
+    **options: Any,
+) -> None:
     """Train one, or take what is finished: of this run when resuming, of another run where it is shared.
 
     A shared one is trained by whichever process comes first; the others wait for it.
@@ -26,11 +34,12 @@ def train_stage(recipe: Recipe, split: Split, place: Path, shared: bool, **optio
         split: its speakers
         place: its folder
         shared: whether other runs use that too; a finished one there is then taken even with `overwrite`
-        options: of `train`
+        fit: trains it
+        options: of that
     """
     if not shared:
         if not (options["resume"] and _begun(place, recipe) and (place / CHECKPOINT).exists()):
-            train(recipe, split, place, **options)
+            fit(recipe, split, place, **options)
             draw(place, recipe.name)
         return
     place.parent.mkdir(parents=True, exist_ok=True)
@@ -39,7 +48,7 @@ def train_stage(recipe: Recipe, split: Split, place: Path, shared: bool, **optio
         if begun and (place / CHECKPOINT).exists():
             return
         # What another run began and did not finish is gone on with, whatever this one was asked.
-        train(recipe, split, place, **{**options, "resume": begun or options["resume"]})
+        fit(recipe, split, place, **{**options, "resume": begun or options["resume"]})
         draw(place, recipe.name)
 
 

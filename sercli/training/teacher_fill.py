@@ -86,7 +86,7 @@ def fill(
     present = [digest for digest in clips if digest in cache]
     cache.verify(tqdm(present, "checking", leave=False, unit="clip", disable=quiet or None))
     missing = {digest: utterance for digest, utterance in clips.items() if digest not in cache}
-    seconds = dict(zip(missing, _seconds(missing.values()), strict=True))
+    seconds = dict(zip(missing, seconds_of(missing.values()), strict=True))
     order = sorted(missing, key=seconds.__getitem__)
     name, done, computed = cache.key.encoder, len(clips) - len(missing), 0
     with tqdm(desc=name, initial=done, total=len(clips), unit="clip", disable=quiet or None) as bar:
@@ -103,7 +103,7 @@ def fill(
         if order:
             # Exact for outputs of a fixed size, of a size in proportion to the length, and for both together.
             need = np.interp([seconds[digest] for digest in order], [seconds[digest] for digest in ends], sizes).sum()
-            _claim(cache.folder, f"{name}: {len(order)} more clips", need, quiet)
+            claim(cache.folder, f"{name}: {len(order)} more clips", need, quiet)
         random.SystemRandom().shuffle(order)  # processes at the same work go different ways and share it
         for digest in order:
             cache.refresh()
@@ -123,7 +123,12 @@ def size_text(nbytes: float) -> str:
     return f"{nbytes:.1f} TB"
 
 
-def _claim(folder: Path, what: str, need: float, quiet: bool) -> None:
+def claim(folder: Path, what: str, need: float, quiet: bool) -> None:
+    """State the space that something needs, in bytes, before it starts.
+
+    Raises:
+        OutputError: there is less
+    """
     free = shutil.disk_usage(folder).free
     if need > free:
         raise OutputError(
@@ -134,7 +139,7 @@ def _claim(folder: Path, what: str, need: float, quiet: bool) -> None:
         tqdm.write(f"{what} need about {size_text(need)} in {folder} ({size_text(free)} free)", file=sys.stderr)
 
 
-def _seconds(utterances: Iterable[Utterance]) -> list[float]:
+def seconds_of(utterances: Iterable[Utterance]) -> list[float]:
     """Lengths by the files' headers; decodes where those do not tell, which also says why a file cannot be read."""
     return [
         len(read_utterance(u)) / SAMPLE_RATE if math.isnan(u.end) else (u.end - u.start) / u.speed

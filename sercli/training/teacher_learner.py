@@ -10,13 +10,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from sercli.audio import SAMPLE_RATE
 from sercli.corpora.table import Utterance
 from sercli.methods.base import Method
 from sercli.methods.terms import cross_entropy, weighted_mean
 from sercli.models.heads import TeacherHead
 from sercli.models.teacher import Teacher
 from sercli.training.augment import Augmentation
-from sercli.training.data import Clips, Draw, collate, collate_targets
+from sercli.training.data import Clips, Draw, collate, collate_targets, stretch
 from sercli.training.lessons import Lessons
 from sercli.training.noise import TrainingNoise
 from sercli.training.outputs import output_loss, targets_of
@@ -36,6 +37,7 @@ class TeacherClips(Clips):
         augment: what to do to audio; None for evaluation
         weights: loss weight per utterance, shape (clips,)
         noise: what audio is heard in, in training
+        frame_rate: of states that are cut at random in training as audio is, in frames a second; 0 = they stay whole
     """
 
     def __init__(
@@ -47,7 +49,9 @@ class TeacherClips(Clips):
         augment: AugmentPart | None = None,
         weights: npt.NDArray[np.float64] | None = None,
         noise: TrainingNoise | None = None,
+        frame_rate: float = 0.0,
     ) -> None:
+        self.frame_rate = frame_rate
         self.states = source if isinstance(source, Lessons) else None
         silence = AudioStore(np.zeros(0, np.int16), np.zeros(len(utterances) + 1, np.int64))
         store = source if isinstance(source, AudioStore) else silence
@@ -61,8 +65,17 @@ class TeacherClips(Clips):
             item = super().__getitem__(draw)
         else:
             facts = {"label": self.targets[index], "weight": self.weights[index], "known": self.known[index]}
-            item = {**facts, "lesson": self.states.of(index, 0.0, 1.0)}
+            item = {**facts, "lesson": self.states.of(index, *self._share(draw))}
         return {**item, "further": {name: values[index] for name, values in self.further.items()}}
+
+    def _share(self, draw: Draw | int) -> tuple[float, float]:
+        """Choose what of a clip's states is heard: its ends, as shares of the clip."""
+        if self.augment is None or self.frame_rate == 0 or self.states is None or self.states.frames is None:
+            return 0.0, 1.0
+        index, seed = draw if isinstance(draw, Draw) else Draw(draw, (draw,))
+        samples = round(len(self.states.frames(index)) * SAMPLE_RATE / self.frame_rate)
+        start, stop = stretch(samples, self.augment, np.random.default_rng(seed))
+        return start / samples, stop / samples
 
 
 def collate_teacher(items: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
@@ -119,7 +132,8 @@ class TeacherLearner(Trainee[Any]):
             waveform: shape (batch, samples), with
             lengths: in samples, shape (batch,)
             teacher_pooled: or states of the encoder pooled over time, shape (batch, layers, width)
-            teacher_frames: or of every frame, shape (batch, frames, layers, width), with
+            teacher_frames: or of every frame, shape (batch, frames, layers, width); where layers are trained, those of
+                the one below them; with
             teacher_counts: frames per clip, shape (batch,)
             gender: as of `targets_of`, where the recipe asks for that output; so the next
             dimensions: ratings
@@ -172,5 +186,9 @@ def answer(network: Teacher | TeacherHead, heard: Tensor, counts: Tensor) -> dic
     """Let a teacher answer waveforms, or its head alone states; arguments as `given` returns them."""
     if isinstance(network, TeacherHead) and heard.ndim == 3:
         return network.forward_pooled(heard)
-    found: dict[str, Tensor] = network(heard if isinstance(network, Teacher) else heard.transpose(1, 2), counts)
+    if isinstance(network, TeacherHead):
+        heard = heard.transpose(1, 2)
+    elif heard.ndim == 4:
+        heard = heard[:, :, 0]  # of the one layer below those that are trained
+    found: dict[str, Tensor] = network(heard, counts)
     return found

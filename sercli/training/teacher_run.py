@@ -21,6 +21,7 @@ from sercli.errors import BundleError, RecipeError
 from sercli.fields import from_dict
 from sercli.labels import LABEL_SETS
 from sercli.methods import build_methods
+from sercli.methods.am_softmax import AdditiveMarginSoftmax
 from sercli.methods.base import Method, StudentShapes
 from sercli.methods.ce import CrossEntropy
 from sercli.models import students
@@ -33,12 +34,18 @@ from sercli.training.noise import training_noise
 from sercli.training.outcome import conclude
 from sercli.training.outputs import check_known, check_outputs, output_figures
 from sercli.training.recipe import Recipe
-from sercli.training.recipe_teacher import EncoderPart
+from sercli.training.recipe_teacher import EncoderPart, TrunkPart
 from sercli.training.run_folder import WEIGHTS, prepare
 from sercli.training.store import AudioStore, open_store
 from sercli.training.teacher import hear_with, layers_of
 from sercli.training.teacher_learner import TeacherClips, TeacherLearner, collate_teacher
 from sercli.training.trainer import Trained, training_sides
+
+OF_LABELS = (CrossEntropy.name, AdditiveMarginSoftmax.name)
+"""Methods that a teacher can be trained with."""
+TRANSDUCTIVE = "transductive"
+"""In metrics.json: the test speakers were heard in training, though without labels."""
+_PREFIX = "encoder."  # of an encoder's weights among a teacher's
 
 
 def train_teacher(
@@ -49,6 +56,9 @@ def train_teacher(
     resume: bool = False,
     overwrite: bool = False,
     quiet: bool = False,
+    start: Path | None = None,
+    also_heard: Sequence[Utterance] = (),
+    asked: Recipe | None = None,
 ) -> Trained:
     """Train a teacher on a split and keep its best epoch, chosen as a student's.
 
@@ -59,6 +69,9 @@ def train_teacher(
         resume: go on from the last checkpoint in the folder
         overwrite: start anew in a folder that holds a run
         quiet: no progress bar
+        start: weights of an earlier training of the same layers, which the encoder begins with; the head begins anew
+        also_heard: utterances that those know, though without labels
+        asked: the recipe of which this training is a stage, and which stands beside the weights
 
     Raises:
         RecipeError: a part of the recipe that a teacher cannot be trained with, or a layer the encoder does not have
@@ -68,19 +81,14 @@ def train_teacher(
         OutputError: the folder holds a run already, or the cache cannot be written
     """
     split = training_sides(recipe, split)
-    methods = _methods(recipe)
     arguments = from_dict(HeadArguments, recipe.head, "head.")
+    methods = _methods(recipe, arguments.scale)
     check_known(split.train, list(recipe.outputs))
     trunk, labels = recipe.encoder, LABEL_SETS[recipe.corpus.labels]
-    encoder = load_encoder(EncoderSource(trunk.name, trunk.revision))
-    layers = layers_of(encoder, trunk.layers, "encoder.layers")
-    encoder.unfreeze(trunk.trained_layers, trunk.convolutions)
-    last = prepare(folder, recipe, resume, overwrite)
-    source: Callable[[Sequence[Utterance]], AudioStore | Lessons] = open_store
-    if trunk.trained_layers == 0:
-        part = EncoderPart(trunk.name, trunk.revision, layers)
-        every = [*split.train, *split.dev, *split.test]
-        source = frozen_states(encoder, part, arguments.pooling, every, quiet)
+    encoder, layers = open_trunk(trunk, start)
+    last = prepare(folder, asked or recipe, resume, overwrite)
+    every = [*split.train, *split.dev, *split.test]
+    source = heard_as(encoder, trunk, layers, arguments.pooling, every, quiet)
     set_seed(recipe.seed)
     head = TeacherHead(arguments, len(layers), encoder.width, len(labels), tuple(recipe.outputs))
     teacher = Teacher(encoder, layers, head, recipe.optim.bf16)
@@ -94,7 +102,8 @@ def train_teacher(
     heard = source(split.train)
     drawn, weights = balanced(split.train, recipe.optim)
     noise = training_noise(recipe.augment.noise, split.train, heard) if isinstance(heard, AudioStore) else None
-    clips = TeacherClips(split.train, heard, labels, tuple(recipe.outputs), recipe.augment, weights, noise)
+    rate = encoder.frame_rate if trunk.cached else 0.0
+    clips = TeacherClips(split.train, heard, labels, tuple(recipe.outputs), recipe.augment, weights, noise, rate)
     lengths = _lengths(heard, len(split.train))
     feed = Feed(clips, lengths, drawn, collate_teacher, items(split.dev) if split.dev else None)
     trainer = make_trainer(learner, feed, recipe.optim, folder, seed=recipe.seed, quiet=quiet, slow=(slow, trunk.lr))
@@ -118,9 +127,87 @@ def train_teacher(
         "trained_parameters": trained,
     }
     shares = teacher.head.mix.weights.tolist()
-    report = {"layer_weights": {str(layer): round(share, 4) for layer, share in zip(layers, shares, strict=True)}}
+    report = {
+        "layer_weights": {str(layer): round(share, 4) for layer, share in zip(layers, shares, strict=True)},
+        **({TRANSDUCTIVE: True} if also_heard else {}),
+    }
     further = output_figures if recipe.outputs else None
-    return Trained(folder, *conclude(recipe, split, folder, trainer, items, facts, further=further, report=report))
+    figures = conclude(
+        recipe, split, folder, trainer, items, facts, further=further, report=report, also_heard=also_heard
+    )
+    return Trained(folder, *figures)
+
+
+def open_trunk(trunk: TrunkPart, start: Path | None = None) -> tuple[Encoder, tuple[int, ...]]:
+    """Load a recipe's encoder, choose what is trained of it, and find the layers that a head is given.
+
+    Args:
+        trunk: the recipe's encoder section
+        start: weights of an earlier training of the same layers
+
+    Raises:
+        RecipeError: a layer that the encoder does not have, or of which nothing is cached
+        BundleError, ModelNotFoundError: as `load_encoder`; or `start` is of other layers
+    """
+    encoder = load_encoder(EncoderSource(trunk.name, trunk.revision))
+    layers = layers_of(encoder, trunk.layers, "encoder.layers")
+    encoder.unfreeze(trunk.trained_layers, trunk.convolutions)
+    if trunk.cached:
+        layers = layers if trunk.layers else tuple(layer for layer in layers if layer >= encoder.cut)
+        check_cached(trunk, encoder, layers, "encoder.layers")
+    if start is not None:
+        load_trained(encoder, start)
+    return encoder, layers
+
+
+def check_cached(trunk: TrunkPart, encoder: Encoder, layers: Sequence[int], key: str) -> None:
+    """Refuse layers below the one whose states are cached.
+
+    Raises:
+        RecipeError: names the key
+    """
+    if trunk.cached and (lower := [layer for layer in layers if layer < encoder.cut]):
+        raise RecipeError(
+            f"{key}: encoder.cached keeps the states of layer {encoder.cut}, not of layer {lower[0]} below it; choose "
+            f"layers {encoder.cut} to {encoder.layers}, or set encoder.cached=false"
+        )
+
+
+def load_trained(encoder: Encoder, file: Path) -> None:
+    """Give the trained layers of an encoder the weights that another training of them left.
+
+    Raises:
+        BundleError: they are of other layers
+    """
+    from safetensors.torch import load_file
+
+    weights = {key.removeprefix(_PREFIX): value for key, value in load_file(file).items() if key.startswith(_PREFIX)}
+    trained = {name for name, weight in encoder.named_parameters() if weight.requires_grad}
+    if weights.keys() != trained:
+        wrong = sorted(weights.keys() ^ trained)[0]
+        raise BundleError(f"{file}: not of the layers that are trained here ({wrong}); train it anew")
+    encoder.load_state_dict(weights, strict=False)
+
+
+def heard_as(
+    encoder: Encoder, trunk: TrunkPart, layers: Sequence[int], pooling: str, every: Sequence[Utterance], quiet: bool
+) -> Callable[[Sequence[Utterance]], AudioStore | Lessons]:
+    """Choose how clips come to a teacher: as audio, or as cached states of what is frozen of its encoder.
+
+    Args:
+        encoder: of the teacher
+        trunk: the recipe's encoder section
+        layers: that a head on a frozen encoder is given
+        pooling: of that head
+        every: all utterances that will be asked for
+        quiet: no progress bar
+    """
+    if trunk.trained_layers == 0:
+        return frozen_states(encoder, EncoderPart(trunk.name, trunk.revision, tuple(layers)), pooling, every, quiet)
+    if trunk.cached:
+        below = EncoderPart(trunk.name, trunk.revision, (encoder.cut,))
+        return frozen_states(encoder, below, "attentive", every, quiet)  # which takes frames
+    return open_store
 
 
 def load_teacher(folder: Path, checkpoint: Mapping[str, Any]) -> Teacher:
@@ -174,15 +261,15 @@ def frozen_states(
     return states
 
 
-def _methods(recipe: Recipe) -> list[tuple[str, Method]]:
+def _methods(recipe: Recipe, scale: float) -> list[tuple[str, Method]]:
     """Build the recipe's method, and refuse what a teacher cannot be trained with."""
     check_outputs(recipe.outputs)
     methods = build_methods(recipe.method)
     for name, method in methods:
-        if name != CrossEntropy.name:
+        if name not in OF_LABELS:
             raise RecipeError(f"method.{name}: a teacher learns from labels alone; leave {CrossEntropy.name} only")
-        method.connect(StudentShapes(0, 0, {}), None)
-    if recipe.encoder.trained_layers == 0:
+        method.connect(StudentShapes(0, 0, {}, scale=scale), None)
+    if recipe.encoder.trained_layers == 0 or recipe.encoder.cached:
         augment = recipe.augment
         of_waveforms = {
             "speed": augment.speed,
@@ -193,7 +280,8 @@ def _methods(recipe: Recipe) -> list[tuple[str, Method]]:
         for key, strength in of_waveforms.items():
             if strength > 0:
                 why = "the states of a frozen encoder are computed once, of clips as they are"
-                raise RecipeError(f"augment.{key}: {why}; set it to 0, or train layers (encoder.trained_layers)")
+                way = "set encoder.cached=false" if recipe.encoder.cached else "train layers (encoder.trained_layers)"
+                raise RecipeError(f"augment.{key}: {why}; set it to 0, or {way}")
     return methods
 
 

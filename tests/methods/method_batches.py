@@ -11,7 +11,7 @@ CLASSES, EMBEDDING, WIDTH, LAYERS, EXITS = 5, 6, 7, (2, 4, 9), 3
 NEIGHBOURS = 2
 COUNTS = {"early": (12, 9, 5, 2), "frames": (6, 5, 3, 1)}  # frames per clip; further clips repeat them
 TEACHER_COUNTS = (10, 8, 4, 2)
-STUDENT = StudentShapes(CLASSES, EMBEDDING, {"early": 4, "frames": 8}, EXITS)
+STUDENT = StudentShapes(CLASSES, EMBEDDING, {"early": 4, "frames": 8}, EXITS, scale=2.0)
 TEACHER = TeacherShapes(CLASSES, WIDTH, LAYERS)
 
 

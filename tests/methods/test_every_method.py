@@ -35,7 +35,7 @@ def leaves(outputs: dict[str, Any]) -> list[torch.Tensor]:
 
 
 def test_names_are_those_of_the_recipes() -> None:
-    known = "ce kd kd-std dkd dist fitnets at rkd sp distilhubert mlkd pooled self dkdfmh nsl"
+    known = "ce kd kd-std dkd dist fitnets at rkd sp distilhubert mlkd pooled self dkdfmh nsl am-softmax"
     assert known.split() == NAMES
     assert all(METHODS[name].name == name for name in NAMES)
     torch.nn.ModuleDict({name: connected(name) for name in NAMES})  # each may be the name of a module

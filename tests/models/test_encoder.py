@@ -446,6 +446,25 @@ def test_only_the_trained_part_drops_out(saved: Callable[[str], Path], name: str
     assert moved() == [False] * 4
 
 
+@pytest.mark.parametrize("top_layers", [1, 2, -1])
+@pytest.mark.parametrize("name", MODELS)
+def test_split_at_a_layer_it_is_the_same_encoder(saved: Callable[[str], Path], name: str, top_layers: int) -> None:
+    encoder = load(saved(name))
+    encoder.unfreeze(top_layers)
+    encoder.eval()
+    samples = (41_000, 20_000) if name == "whisper" else (9_000, 5_000)  # Whisper's table ends after 2 s
+    clips = [clip(each, seed) for seed, each in enumerate(samples)]
+    whole = encode(encoder, *clips)
+    with torch.no_grad():
+        below = encoder.below(pad_sequence(clips, batch_first=True), torch.tensor(samples))
+        above = encoder.above(below.states[0], below.counts)
+    cut = 0 if top_layers == -1 else 3 - top_layers
+    assert (encoder.cut, len(below.states), len(above.states)) == (cut, 1, 4 - cut)
+    assert above.counts.tolist() == whole.counts.tolist()
+    for found, expected in zip(above.states, whole.states[cut:], strict=True):
+        torch.testing.assert_close(found, expected, rtol=0.0, atol=2e-5)
+
+
 @pytest.mark.parametrize(("layers", "convolutions"), [(4, False), (-2, False), (2, True)])
 def test_more_layers_than_there_are_cannot_be_trained(
     saved: Callable[[str], Path], layers: int, convolutions: bool
