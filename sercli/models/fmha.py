@@ -19,7 +19,7 @@ Without a named size it has the 4 heads of 64 channels of head fusion and its tr
 - Input is the log-mel front end of all students (`mels: 40` and `window_ms: 40` are as there; the upper edge of 4 kHz
   is not a size), and whole clips under a mask in the place of 2-s segments whose logits are averaged.
 - The first convolutions see 3 x `long` and have stride 2 in place of 10x2 and 2x8 without, and pooling is 3x3 in place
-  of 2x2: odd kernels keep frames where they are, and half as many make training several times faster on a CPU.
+  of 2x2: odd kernels keep frames where they are, and half as many are less work.
 - A batch norm and dropout stand between the mean and the classes, as in the other students.
 """
 
