@@ -190,7 +190,11 @@ def test_student_and_methods_of_a_shipped_recipe_can_be_built(path: Path) -> Non
     pytest.importorskip("torch", reason='needs the extra "train"')
     from sercli.methods import build_methods
     from sercli.models.students import arguments_from
+    from sercli.training.recipe_gmp import NAME, GmpAtl
 
     recipe = load_recipe(path)
-    arguments_from(recipe.student.arguments, recipe.student.size)
-    assert build_methods(recipe.method)
+    arguments_from(recipe.student.arguments, recipe.student.size, recipe.student.architecture)
+    if NAME in recipe.method:
+        assert GmpAtl.of(recipe.method).a
+    else:
+        assert build_methods(recipe.method)
