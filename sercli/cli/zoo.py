@@ -13,7 +13,7 @@ from sercli.cli.models import complete_model, offline_option
 from sercli.errors import BundleError
 
 if TYPE_CHECKING:
-    from sercli.hub.manifest import Entry
+    from sercli.hub.entry import Entry
     from sercli.hub.push import Pushed
 
 FORMAT = click.Choice(["table", "json"])
@@ -40,7 +40,7 @@ def list_(form: str, licence: str) -> None:
     if form == "json":
         import json
 
-        from sercli.hub.manifest import plain
+        from sercli.hub.entry import plain
 
         rows = [
             {
@@ -85,9 +85,10 @@ def info(model: str, form: str) -> None:
 
     Of a student that is not here yet, what the manifest says. Never asks the network.
     """
+    from sercli.hub.entry import Where, entry_of, plain
     from sercli.hub.find import find
     from sercli.hub.inventory import local
-    from sercli.hub.manifest import Where, entry_of, packaged, plain
+    from sercli.hub.manifest import packaged
 
     entry = packaged().get(model)
     found = local(model, entry) if entry else find(model, offline=True)

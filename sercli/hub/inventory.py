@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from sercli.errors import HubError, ModelNotFoundError, UsageError
 from sercli.hub import cache, manifest
 from sercli.hub.bundled import students
+from sercli.hub.entry import Entry
 from sercli.hub.find import Found, find
-from sercli.hub.manifest import Entry
 from sercli.hub.reference import PREFIX, HubReference, parse
 
 FREE_LICENCES = ("CC0", "CC BY 4.0", "CC BY-SA 4.0")

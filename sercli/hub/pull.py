@@ -10,9 +10,9 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from sercli.errors import BundleError, HubError
 from sercli.hub import cache, digest, manifest
+from sercli.hub.entry import LARGEST_FILE, Entry
 from sercli.hub.facts import licence_notice
 from sercli.hub.find import Found
-from sercli.hub.manifest import LARGEST_FILE, Entry
 from sercli.hub.reference import HubReference, parse
 from sercli.hub.trouble import ASKED_OFFLINE, hub_trouble, not_cached
 from sercli.runtime.bundle import BUNDLE_FILES, CONFIG_FILE

@@ -10,8 +10,8 @@ from sercli.errors import HubError, UsageError
 from sercli.hub import digest
 from sercli.hub.card import CARD, card_text
 from sercli.hub.check import check_bundle, local_paths
+from sercli.hub.entry import Entry, Where, entry_of, published
 from sercli.hub.facts import read_facts
-from sercli.hub.manifest import Entry, Where, entry_of, published
 from sercli.hub.pull import PICKLES, listed
 from sercli.hub.reference import DEFAULT_REVISION, PREFIX, HubReference, is_repository
 from sercli.hub.trouble import hub_trouble

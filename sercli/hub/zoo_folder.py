@@ -13,8 +13,9 @@ from sercli.hub import manifest
 from sercli.hub.bundled import digests_by_student
 from sercli.hub.card import write_card
 from sercli.hub.check import check_bundle
+from sercli.hub.entry import Entry, Where, entry_of, published
 from sercli.hub.find import Found
-from sercli.hub.manifest import NAME, Entry, Where, entry_of, published
+from sercli.hub.manifest import NAME
 from sercli.hub.push import Pushed, push
 from sercli.labels import nearest
 from sercli.runtime.bundle import BUNDLE_FILES, CONFIG_FILE, BundleConfig

@@ -14,8 +14,9 @@ import yaml
 import sercli
 from sercli.errors import BundleError, ManifestError, UsageError
 from sercli.hub import bundled, manifest
+from sercli.hub.entry import Where, entry_of
 from sercli.hub.find import find
-from sercli.hub.manifest import Where, checked, dump, entry_of, packaged, runs_here
+from sercli.hub.manifest import checked, dump, packaged, runs_here
 
 ROOT = Path(__file__).parents[2]
 MANIFEST = ROOT / "zoo" / "manifest.yaml"

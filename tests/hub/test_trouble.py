@@ -14,7 +14,7 @@ import pytest
 from hub_server import Hub
 
 from sercli.hub.card import CARD
-from sercli.hub.manifest import LARGEST_FILE
+from sercli.hub.entry import LARGEST_FILE
 from sercli.runtime.bundle import BUNDLE_FILES
 
 Sercli = Callable[..., tuple[int, str, str]]
