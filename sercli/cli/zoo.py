@@ -14,6 +14,7 @@ from sercli.errors import BundleError
 
 if TYPE_CHECKING:
     from sercli.hub.entry import Entry
+    from sercli.hub.find import Found
     from sercli.hub.push import Pushed
 
 FORMAT = click.Choice(["table", "json"])
@@ -95,12 +96,12 @@ def info(model: str, form: str) -> None:
     if entry is None:
         assert found is not None
         entry = entry_of(found.folder, Where(bundled=False))
-    texts = {name: (found.folder / name).read_text(encoding="utf-8") for name in ("README.md", "recipe.yaml") if found}
+    card, recipe = (_text(found, name) for name in ("README.md", "recipe.yaml"))
     if form == "json":
         import json
 
         told = {"name": model, "folder": str(found.folder) if found else None, **plain(entry)}
-        told |= {"card": texts.get("README.md"), "recipe": texts.get("recipe.yaml")}
+        told |= {"card": card or None, "recipe": recipe or None}
         output.result(json.dumps(told, ensure_ascii=False, indent=2))
         return
     rows = [(key, value) for key, value in _facts(entry, str(found.folder) if found else "not here").items() if value]
@@ -108,7 +109,16 @@ def info(model: str, form: str) -> None:
     if found is None:
         output.note(f"its card and recipe come with it: sercli zoo pull {model}")
         return
-    output.result(f"\n{texts['README.md'].split('---', 2)[2].strip()}\n\n## Recipe\n\n{texts['recipe.yaml'].rstrip()}")
+    if card.startswith("---\n"):
+        card = card.partition("\n---\n")[2]  # without what it says to the Hub's search
+    parts = [card.strip(), f"## Recipe\n\n{recipe.strip()}" if recipe else ""]
+    output.result("\n" + "\n\n".join(part for part in parts if part))
+
+
+def _text(found: Found | None, file: str) -> str:
+    """Text of a bundle's file; empty if there is none."""
+    path = found.folder / file if found else None
+    return path.read_text(encoding="utf-8") if path and path.is_file() else ""
 
 
 def _facts(entry: Entry, folder: str) -> dict[str, str]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from sercli.errors import BundleError
 from sercli.hub.digest import sha256
 from sercli.hub.facts import CODE_LICENCE, Facts, read_facts
-from sercli.hub.reference import HubReference
 from sercli.runtime.bundle import BUNDLE_FILES
 
 LARGEST_FILE = 2**28  # bytes, 256 MiB: twenty times the largest student
@@ -167,11 +166,6 @@ def figures(facts: Facts) -> list[Figure]:
             Figure(row["model"]["name"], row["data"]["protocol"], len(row["data"]["labels"]), pairs["ua"], pairs["wa"])
         )
     return found
-
-
-def published(entry: Entry, reference: HubReference) -> Entry:
-    """Note where on the Hub a student lies."""
-    return replace(entry, where=replace(entry.where, hub=str(reference)))
 
 
 def plain(entry: Entry) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from sercli.errors import ManifestError, OutputError, RecipeError, UsageError
+from sercli.errors import ManifestError, OutputError, RecipeError, UsageError, first_line
 from sercli.fields import from_dict
 from sercli.hub.bundled import digests_by_student, manifest_file
 from sercli.hub.entry import LARGEST_FILE, Entry, File, plain
@@ -54,8 +54,7 @@ def read(path: Path) -> dict[str, Entry]:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as problem:
-        reason = next(iter(str(problem).splitlines()), type(problem).__name__)
-        raise ManifestError(f"{path}: cannot be read ({reason}); install sercli again") from problem
+        raise ManifestError(f"{path}: cannot be read ({first_line(problem)}); install sercli again") from problem
     return checked(values, str(path))
 
 
