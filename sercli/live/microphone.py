@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from sercli.errors import MicrophoneError
-from sercli.live.clock import Arrivals, LossMeter, Stop
+from sercli.live.clock import Arrivals, LossMeter
 from sercli.live.devices import fault, find, portaudio, quiet
 from sercli.live.ring import Ring
+from sercli.live.stop import Stop
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from sercli.errors import UsageError
 from sercli.hub.bundled import DEFAULT_MODEL
-from sercli.live.clock import Stop
 from sercli.live.session import HOP_SECONDS, SMOOTHING_SECONDS, Hop, Session, Settings
+from sercli.live.stop import Stop
 
 if TYPE_CHECKING:
     from sercli.runtime.student import Student

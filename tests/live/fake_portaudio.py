@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from sercli.live.clock import Stop
+from sercli.live.stop import Stop
 
 STEREO = {"name": "USB Headset: Audio (hw:1,0)", "max_input_channels": 2, "default_samplerate": 44_100.0}
 MONO = {"name": "Built-in Microphone", "max_input_channels": 1, "default_samplerate": 16_000.0}

@@ -17,9 +17,9 @@ import soundfile
 import sercli
 from sercli.errors import MicrophoneError
 from sercli.live import microphone as module
-from sercli.live.clock import Stop
 from sercli.live.devices import devices, find
 from sercli.live.microphone import Microphone
+from sercli.live.stop import Stop
 from tests.live.fake_portaudio import MONO, SPEAKER, STEREO, FakePortAudio, blocks
 from tests.live.voice import voice
 from tests.tiny import RATE
