@@ -203,7 +203,8 @@ def _write_rows(
             sink = stack.enter_context(standard_output())
         else:
             keep = earlier.keep if options["resume"] else None
-            sink = stack.enter_context(output_file(target, overwrite=options["overwrite"], keep=keep))
+            file = output_file(target, overwrite=options["overwrite"], keep=keep, resumable=form in RESUMABLE)
+            sink = stack.enter_context(file)
         wanted = not options["quiet"] and not inputs.single and (target is not None or not sys.stdout.isatty())
         bar = stack.enter_context(progress_bar(wanted, inputs.total, len(earlier.done)))
         if not earlier.rows:

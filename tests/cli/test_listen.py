@@ -115,7 +115,7 @@ def test_output_keeps_the_lines(listen: Listen, clip: Path, tmp_path: Path) -> N
     assert kept.read_text() == result.out
     refused = listen("--replay", clip, "--fast", "--output", kept)
     assert (refused.code, refused.out) == (1, "")
-    assert "already exists; use --overwrite" in refused.err
+    assert "already exists; use --overwrite or another --output" in refused.err
     assert listen("--replay", clip, "--fast", "--output", kept, "--overwrite", "--duration", 1).code == 0
     assert len(kept.read_text().splitlines()) == 1
 
