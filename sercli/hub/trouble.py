@@ -25,7 +25,7 @@ def hub_trouble(reference: HubReference) -> Iterator[None]:
         HubError: cannot be reached, refused, broken off
         OutputError: the cache cannot be written
     """
-    from huggingface_hub.utils import get_session
+    from huggingface_hub import get_session
 
     hooks = get_session().event_hooks["request"]
     hooks.append(_limit)

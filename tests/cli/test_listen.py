@@ -242,6 +242,15 @@ def test_closed_streams(tiny_bundle: Path, clip: Path, tmp_path: Path, closed: s
     assert len([json.loads(line) for line in kept.read_text().splitlines()]) == 21
 
 
+def test_defaults_are_those_of_the_engine() -> None:
+    from sercli.cli.listen import listen as command
+    from sercli.live import commands, session
+
+    defaults = {option.name: option.default for option in command.params}
+    assert (defaults["hop"], defaults["smoothing"]) == (session.HOP_SECONDS, session.SMOOTHING_SECONDS)
+    assert (defaults["speech"], defaults["on_every"]) == (session.SPEECH_SECONDS, commands.EVERY_SECONDS)
+
+
 def test_missing_file(listen: Listen) -> None:
     result = listen("--replay", "none.wav")
     assert (result.code, result.err) == (1, "sercli: error: none.wav: no such file; check the path\n")
