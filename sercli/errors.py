@@ -38,6 +38,12 @@ class ExitCode(IntEnum):
     """Interrupted with Ctrl-C; what was written is valid and can be resumed."""
 
 
+def first_line(problem: BaseException) -> str:
+    """Say what another library's exception says, in one line: the system's reason, its message, or its name."""
+    reason = problem.strerror if isinstance(problem, OSError) else None
+    return next(iter((reason or str(problem)).strip().splitlines()), type(problem).__name__).rstrip(".:")
+
+
 class SercliError(Exception):
     """Base of every error sercli raises on purpose."""
 

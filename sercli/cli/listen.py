@@ -4,24 +4,34 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from sercli.cli import output
-from sercli.cli.models import model_option, offline_option
+from sercli.cli.models import (
+    check_window,
+    decision,
+    gate_dbfs,
+    labels_option,
+    model_option,
+    offline_option,
+    precision_option,
+    silence_option,
+    threshold_option,
+)
 from sercli.errors import MicrophoneError, UsageError
 
 if TYPE_CHECKING:
-    from sercli.live.clock import Stop
     from sercli.live.microphone import Microphone
     from sercli.live.recorder import Recorder
     from sercli.live.replay import Replay
     from sercli.live.screen import Screen
     from sercli.live.session import Hop, Settings
+    from sercli.live.stop import Stop
     from sercli.runtime.student import Student
 
 FORMATS = ("screen", "lines", "jsonl")
@@ -79,26 +89,10 @@ POSITIVE = click.FloatRange(0, min_open=True)
     metavar="SECONDS",
     help="Speech that a window must hold before anything is claimed.",
 )
-@click.option(
-    "--silence",
-    type=click.FloatRange(-200, 0),
-    metavar="DBFS",
-    help="What stays below this level is silence.  [default: -60]",
-)
-@click.option("--labels", metavar="A,B,...", help="Choose among these classes only; their scores sum to 1.")
-@click.option(
-    "--threshold",
-    type=click.FloatRange(0, 1),
-    metavar="P",
-    help="Label 'uncertain' below this smoothed score; 0 never.  [default: the model's calibrated one]",
-)
-@click.option(
-    "--precision",
-    type=click.Choice(["float32", "int8"]),
-    default="float32",
-    show_default=True,
-    help="Which graph of the bundle to run.",
-)
+@silence_option
+@labels_option
+@threshold_option
+@precision_option
 @click.option(
     "--on",
     "events",
@@ -131,11 +125,12 @@ def listen(**options: Any) -> int:
     _check_options(options, form)
     if options["devices"]:
         return _list_devices(options["form"] or ("lines" if sys.stdout.isatty() else "jsonl"))
-    from sercli.live.clock import Stop
+    from sercli.live.stop import Stop, ended_by_signals
+    from sercli.runtime.student import load
 
-    stop = Stop()
-    with _ended_by_signals(stop):
-        return _listen(form, stop, options)
+    student = load(options["model"], precision=options["precision"], offline=options["offline"])
+    with ended_by_signals(Stop()) as stop:
+        return _listen(student, form, stop, options)
 
 
 def _format(wanted: str | None) -> str:
@@ -150,6 +145,8 @@ def _format(wanted: str | None) -> str:
 
 def _check_options(options: dict[str, Any], form: str) -> None:
     """Refuse combinations that cannot be meant, before anything is loaded."""
+    from sercli.runtime.inputs import refuse_input_as_output
+
     if options["replay"] is not None:
         for name in ("device", "channels", "record"):
             if options[name] is not None:
@@ -160,6 +157,10 @@ def _check_options(options: dict[str, Any], form: str) -> None:
         raise UsageError("--overwrite needs --output or --record")
     if options["replay"] == "-" and (sys.stdin is None or sys.stdin.isatty()):
         raise UsageError("nothing is piped into standard input; pipe an audio file into it, or name one")
+    if options["target"] is not None and options["replay"] is not None:
+        refuse_input_as_output(options["target"], [options["replay"]])
+    if options["target"] is not None and options["target"] == options["record"]:
+        raise UsageError("--output and --record are two files; name them differently")
     if options["record"] is not None and options["record"].suffix.lower() != ".wav":
         raise UsageError(f"--record writes WAV; call it {options['record'].with_suffix('.wav')}")
     if options["shell"] and not options["events"]:
@@ -184,25 +185,6 @@ def _list_devices(form: str) -> int:
                 f"{mark} {device.index:>3}  {device.channels:>2} channels  {device.rate:>6} Hz  {device.name}"
             )
     return 0
-
-
-@contextmanager
-def _ended_by_signals(stop: Stop) -> Iterator[None]:
-    """Turn Ctrl-C, a termination and a closed terminal into the normal end; a second one no longer waits."""
-    import signal
-
-    def end(_number: int, _frame: object) -> None:
-        if stop.asked:
-            raise KeyboardInterrupt
-        stop.asked = True
-
-    names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before = {name: signal.signal(getattr(signal, name), end) for name in names}
-    try:
-        yield
-    finally:
-        for name, handler in before.items():
-            signal.signal(getattr(signal, name), handler)
 
 
 class _Notes:
@@ -231,22 +213,21 @@ class _Notes:
             self.tell(message)
 
 
-def _listen(form: str, stop: Stop, options: dict[str, Any]) -> int:
+def _listen(student: Student, form: str, stop: Stop, options: dict[str, Any]) -> int:
     """Open everything, listen to the end, and sum up, also where the end is a microphone that has gone."""
     import time
 
     from sercli.live.lines import Summary
     from sercli.live.session import Session
-    from sercli.runtime.student import load
 
-    student = load(options["model"], precision=options["precision"], offline=options["offline"])
     settings = _settings(student, options)
     notes = _Notes(options["quiet"])
     summary, worst = Summary(settings.hop_seconds), 0.0
     gone: MicrophoneError | None = None
     with ExitStack() as stack:
-        reactions = _reactions(stack, student, form, notes, options)
-        source = _source(stack, stop, notes, options)
+        commands = _commands(stack, settings.decision.classes, form, notes, options)
+        source = _source(stack, stop, notes, options)  # before any file is made, which would be in the way next time
+        reactions = [*_kept(stack, options), *commands]
         recorder = _recorder(stack, source, options)
         title = f"{student.config.name} listens to {source.name}: "
         title += f"{settings.window_seconds:g} s every {settings.hop_seconds:g} s"
@@ -274,25 +255,17 @@ def _listen(form: str, stop: Stop, options: dict[str, Any]) -> int:
 
 def _settings(student: Student, options: dict[str, Any]) -> Settings:
     from sercli.live.session import Settings
-    from sercli.runtime.windows import SILENCE_DBFS
 
-    window = student.config.window_seconds if options["window"] is None else options["window"]
-    if window < student.config.min_seconds:
-        raise UsageError(f"--window must be at least {student.config.min_seconds:g} s for {student.config.name}")
+    check_window(student, options)
     return Settings(
-        decision=student.decision(_labels(options), options["threshold"]),
-        window_seconds=window,
+        decision=decision(student, options),
+        window_seconds=student.config.window_seconds if options["window"] is None else options["window"],
         hop_seconds=options["hop"],
         smoothing_seconds=options["smoothing"],
         speech_seconds=options["speech"],
-        gate_dbfs=SILENCE_DBFS if options["silence"] is None else options["silence"],
+        gate_dbfs=gate_dbfs(options),
         duration_seconds=options["duration"],
     )
-
-
-def _labels(options: dict[str, Any]) -> list[str] | None:
-    labels = options["labels"]
-    return None if labels is None else [label.strip() for label in labels.split(",") if label.strip()]
 
 
 def _source(stack: ExitStack, stop: Stop, notes: _Notes, options: dict[str, Any]) -> Microphone | Replay:
@@ -336,25 +309,29 @@ def _readout(
     return lambda hop: sink.write(text(hop)), None
 
 
-def _reactions(
-    stack: ExitStack, student: Student, form: str, notes: _Notes, options: dict[str, Any]
+def _commands(
+    stack: ExitStack, classes: tuple[str, ...], form: str, notes: _Notes, options: dict[str, Any]
 ) -> list[Callable[[Hop], object]]:
-    """Return what else is done with a hop: keeping its line, running commands."""
+    """Return what runs the commands of --on."""
     from sercli.live.commands import Commands, Event
+
+    events = [Event.parse(text, classes, options["shell"]) for text in options["events"]]
+    if not events:
+        return []
+    printed = subprocess.DEVNULL if form == "screen" else sys.stderr.fileno()
+    commands = Commands(
+        events, shell=options["shell"], every_seconds=options["on_every"], tell=notes.tell, output=printed
+    )
+    stack.callback(commands.close)
+    return [commands.hop]
+
+
+def _kept(stack: ExitStack, options: dict[str, Any]) -> list[Callable[[Hop], object]]:
+    """Return what writes the lines of --output."""
     from sercli.live.lines import json_line
     from sercli.runtime.sink import output_file
 
-    reactions: list[Callable[[Hop], object]] = []
-    classes = student.decision(_labels(options)).classes
-    events = [Event.parse(text, classes, options["shell"]) for text in options["events"]]
-    if options["target"] is not None:
-        sink = stack.enter_context(output_file(options["target"], overwrite=options["overwrite"]))
-        reactions.append(lambda hop: sink.write(json_line(hop)))
-    if events:
-        printed = subprocess.DEVNULL if form == "screen" else sys.stderr.fileno()
-        commands = Commands(
-            events, shell=options["shell"], every_seconds=options["on_every"], tell=notes.tell, output=printed
-        )
-        stack.callback(commands.close)
-        reactions.append(commands.hop)
-    return reactions
+    if options["target"] is None:
+        return []
+    sink = stack.enter_context(output_file(options["target"], overwrite=options["overwrite"]))
+    return [lambda hop: sink.write(json_line(hop))]

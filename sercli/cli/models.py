@@ -1,10 +1,17 @@
-"""What commands that take a model have in common: how it may be named, and its completion on TAB."""
+"""What commands that take a model have in common: how it is named and completed on TAB, and how it decides."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import click
 
+from sercli.errors import UsageError
 from sercli.hub.bundled import DEFAULT_MODEL, names
+
+if TYPE_CHECKING:
+    from sercli.runtime.prediction import Decision
+    from sercli.runtime.student import Student
 
 
 def complete_model(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
@@ -24,3 +31,54 @@ model_option = click.option(
 offline_option = click.option(
     "--offline", is_flag=True, help="Never ask the Hub: use what is cached, or fail. HF_HUB_OFFLINE=1 does the same."
 )
+silence_option = click.option(
+    "--silence",
+    type=click.FloatRange(-200, 0),
+    metavar="DBFS",
+    help="What stays below this level is silence.  [default: -60]",
+)
+labels_option = click.option(
+    "--labels", metavar="A,B,...", help="Choose among these classes only; their scores sum to 1."
+)
+threshold_option = click.option(
+    "--threshold",
+    type=click.FloatRange(0, 1),
+    metavar="P",
+    help="Label 'uncertain' below this score; 0 never.  [default: the model's calibrated one]",
+)
+precision_option = click.option(
+    "--precision",
+    type=click.Choice(["float32", "int8"]),
+    default="float32",
+    show_default=True,
+    help="Which graph of the bundle to run.",
+)
+
+
+def decision(student: Student, options: dict[str, Any]) -> Decision:
+    """Say how a student decides, by --labels and --threshold.
+
+    Raises:
+        LabelError: a label the student does not have
+    """
+    labels = options["labels"]
+    wanted = None if labels is None else [label.strip() for label in labels.split(",") if label.strip()]
+    return student.decision(wanted, options["threshold"])
+
+
+def gate_dbfs(options: dict[str, Any]) -> float:
+    """Level of --silence."""
+    from sercli.runtime.windows import SILENCE_DBFS
+
+    return SILENCE_DBFS if options["silence"] is None else float(options["silence"])
+
+
+def check_window(student: Student, options: dict[str, Any]) -> None:
+    """Refuse a --window that is shorter than the student can hear.
+
+    Raises:
+        UsageError: it is
+    """
+    least = student.config.min_seconds
+    if options["window"] is not None and options["window"] < least:
+        raise UsageError(f"--window must be at least {least:g} s for {student.config.name}")

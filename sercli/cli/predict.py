@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sercli.cli import output
-from sercli.cli.models import model_option, offline_option
+from sercli.cli.models import (
+    check_window,
+    decision,
+    gate_dbfs,
+    labels_option,
+    model_option,
+    offline_option,
+    precision_option,
+    silence_option,
+    threshold_option,
+)
 from sercli.errors import OutputError, SercliError, UsageError
 
 if TYPE_CHECKING:
@@ -65,27 +75,11 @@ BY_EXTENSION = {".csv": "csv", ".json": "json", ".srt": "srt", ".textgrid": "tex
     metavar="SECONDS",
     help="Distance of the windows' starts.  [default: the model's, usually 1]",
 )
-@click.option(
-    "--silence",
-    type=click.FloatRange(-200, 0),
-    metavar="DBFS",
-    help="What stays below this level is silence.  [default: -60]",
-)
+@silence_option
 @click.option("--top", type=click.IntRange(1), metavar="N", help="Scores of the N best classes only, best first.")
-@click.option("--labels", metavar="A,B,...", help="Choose among these classes only; their scores sum to 1.")
-@click.option(
-    "--threshold",
-    type=click.FloatRange(0, 1),
-    metavar="P",
-    help="Label 'uncertain' below this score; 0 never.  [default: the model's calibrated one]",
-)
-@click.option(
-    "--precision",
-    type=click.Choice(["float32", "int8"]),
-    default="float32",
-    show_default=True,
-    help="Which graph of the bundle to run.",
-)
+@labels_option
+@threshold_option
+@precision_option
 @click.option("--threads", type=click.IntRange(1), metavar="N", help="Files or windows at once.  [default: all cores]")
 @click.option("--raw", is_flag=True, help="Inputs are headerless PCM; needs --rate.")
 @click.option("--rate", type=click.IntRange(1), metavar="HZ", help="Sample rate of raw PCM.")
@@ -175,20 +169,15 @@ def _check_options(paths: tuple[str, ...], form: str, options: dict[str, Any]) -
 def _settings(student: Student, form: str, options: dict[str, Any]) -> Settings:
     from sercli.audio import RawFormat
     from sercli.runtime.batch import Settings
-    from sercli.runtime.windows import SILENCE_DBFS
 
-    labels = options["labels"]
-    wanted = None if labels is None else [label.strip() for label in labels.split(",") if label.strip()]
+    check_window(student, options)
     raw = RawFormat(options["rate"], options["dtype"] or "s16le", options["channels"] or 1) if options["raw"] else None
-    window = options["window"]
-    if window is not None and window < student.config.min_seconds:
-        raise UsageError(f"--window must be at least {student.config.min_seconds:g} s for {student.config.name}")
     return Settings(
-        decision=student.decision(wanted, options["threshold"]),
+        decision=decision(student, options),
         timeline=options["timeline"] or form in SEGMENT_FORMATS,
-        window_seconds=window,
+        window_seconds=options["window"],
         hop_seconds=options["hop"],
-        gate_dbfs=SILENCE_DBFS if options["silence"] is None else options["silence"],
+        gate_dbfs=gate_dbfs(options),
         top=options["top"],
         raw=raw,
     )
@@ -214,7 +203,8 @@ def _write_rows(
             sink = stack.enter_context(standard_output())
         else:
             keep = earlier.keep if options["resume"] else None
-            sink = stack.enter_context(output_file(target, overwrite=options["overwrite"], keep=keep))
+            file = output_file(target, overwrite=options["overwrite"], keep=keep, resumable=form in RESUMABLE)
+            sink = stack.enter_context(file)
         wanted = not options["quiet"] and not inputs.single and (target is not None or not sys.stdout.isatty())
         bar = stack.enter_context(progress_bar(wanted, inputs.total, len(earlier.done)))
         if not earlier.rows:

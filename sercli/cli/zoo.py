@@ -13,7 +13,8 @@ from sercli.cli.models import complete_model, offline_option
 from sercli.errors import BundleError
 
 if TYPE_CHECKING:
-    from sercli.hub.manifest import Entry
+    from sercli.hub.entry import Entry
+    from sercli.hub.find import Found
     from sercli.hub.push import Pushed
 
 FORMAT = click.Choice(["table", "json"])
@@ -40,7 +41,7 @@ def list_(form: str, licence: str) -> None:
     if form == "json":
         import json
 
-        from sercli.hub.manifest import plain
+        from sercli.hub.entry import plain
 
         rows = [
             {
@@ -85,21 +86,22 @@ def info(model: str, form: str) -> None:
 
     Of a student that is not here yet, what the manifest says. Never asks the network.
     """
+    from sercli.hub.entry import Where, entry_of, plain
     from sercli.hub.find import find
     from sercli.hub.inventory import local
-    from sercli.hub.manifest import Where, entry_of, packaged, plain
+    from sercli.hub.manifest import packaged
 
     entry = packaged().get(model)
     found = local(model, entry) if entry else find(model, offline=True)
     if entry is None:
         assert found is not None
         entry = entry_of(found.folder, Where(bundled=False))
-    texts = {name: (found.folder / name).read_text(encoding="utf-8") for name in ("README.md", "recipe.yaml") if found}
+    card, recipe = (_text(found, name) for name in ("README.md", "recipe.yaml"))
     if form == "json":
         import json
 
         told = {"name": model, "folder": str(found.folder) if found else None, **plain(entry)}
-        told |= {"card": texts.get("README.md"), "recipe": texts.get("recipe.yaml")}
+        told |= {"card": card or None, "recipe": recipe or None}
         output.result(json.dumps(told, ensure_ascii=False, indent=2))
         return
     rows = [(key, value) for key, value in _facts(entry, str(found.folder) if found else "not here").items() if value]
@@ -107,7 +109,16 @@ def info(model: str, form: str) -> None:
     if found is None:
         output.note(f"its card and recipe come with it: sercli zoo pull {model}")
         return
-    output.result(f"\n{texts['README.md'].split('---', 2)[2].strip()}\n\n## Recipe\n\n{texts['recipe.yaml'].rstrip()}")
+    if card.startswith("---\n"):
+        card = card.partition("\n---\n")[2]  # without what it says to the Hub's search
+    parts = [card.strip(), f"## Recipe\n\n{recipe.strip()}" if recipe else ""]
+    output.result("\n" + "\n\n".join(part for part in parts if part))
+
+
+def _text(found: Found | None, file: str) -> str:
+    """Text of a bundle's file; empty if there is none."""
+    path = found.folder / file if found else None
+    return path.read_text(encoding="utf-8") if path and path.is_file() else ""
 
 
 def _facts(entry: Entry, folder: str) -> dict[str, str]:

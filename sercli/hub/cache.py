@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Collection
 from pathlib import Path
 
-from sercli.errors import BundleError, ModelNotFoundError
+from sercli.errors import BundleError, ModelNotFoundError, OutputError, first_line
 from sercli.hub.digest import is_digest
 from sercli.hub.reference import HubReference
 from sercli.runtime.bundle import BUNDLE_FILES, CONFIG_FILE
 
+BLOBS = "blobs"
+"""Folder of a cached repository in which contents lie, each under its digest."""
 REQUIRED = (CONFIG_FILE, "model.onnx")
 """A folder without these is no student."""
 
@@ -42,24 +46,24 @@ def digests(folder: Path) -> dict[str, str]:
 
     Caches on file systems without symbolic links do not say it; then there is nothing to compare with.
     """
-    targets = {name: (folder / name).resolve() for name in BUNDLE_FILES if (folder / name).is_symlink()}
-    return {
-        name: target.name
-        for name, target in targets.items()
-        if target.parent.name == "blobs" and is_digest(target.name)
-    }
+    blobs = {name: _blob(folder / name) for name in BUNDLE_FILES}
+    return {name: blob.name for name, blob in blobs.items() if blob.parent.name == BLOBS and is_digest(blob.name)}
 
 
 def discard(path: Path) -> None:
-    """Remove one file of a cached bundle, content and link.
+    """Remove one file of a cached bundle: its links and its content, also where other repositories share it.
 
     Raises:
         BundleError: it cannot be removed
     """
-    content = path.resolve()
+    from huggingface_hub import constants
+
+    content, blob = path.resolve(), _blob(path)
     try:
         path.unlink(missing_ok=True)
-        if content.parent.name == "blobs":
+        if blob.parent.name == BLOBS:
+            blob.unlink(missing_ok=True)
+        if content.is_relative_to(Path(constants.HF_HUB_CACHE).resolve()):
             content.unlink(missing_ok=True)
     except OSError as problem:
         raise BundleError(f"{path}: damaged, and cannot be removed ({problem.strerror}); delete it") from problem
@@ -73,6 +77,7 @@ def remove(reference: HubReference, every_revision: bool = False) -> int:
 
     Raises:
         ModelNotFoundError: nothing of it is cached
+        OutputError: it cannot be deleted
     """
     from huggingface_hub import constants, scan_cache_dir
     from huggingface_hub.errors import CacheNotFound
@@ -91,5 +96,18 @@ def remove(reference: HubReference, every_revision: bool = False) -> int:
     if not commits:
         raise ModelNotFoundError(f"{reference}: not in the cache")
     deletion = cache.delete_revisions(*commits)
-    deletion.execute()
+    places = [path.parent for path in (*deletion.repos, *deletion.snapshots)]
+    try:
+        if not all(os.access(place, os.W_OK) for place in places):  # huggingface_hub would only log it
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        deletion.execute()
+    except OSError as problem:
+        raise OutputError(
+            f"{reference}: cannot be deleted from {constants.HF_HUB_CACHE} ({first_line(problem)}); check its rights"
+        ) from problem
     return int(deletion.expected_freed_size)
+
+
+def _blob(path: Path) -> Path:
+    """Find what a link of a snapshot names: `blobs/DIGEST`, itself a link where repositories share contents."""
+    return path.parent / path.readlink() if path.is_symlink() else path

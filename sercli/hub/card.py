@@ -60,6 +60,7 @@ def card_text(folder: Path, repository: str = "", tag: str = "") -> str:
             taught=any((facts.recipe.get("teacher") or {}).get(who) for who in ("encoders", "students")),
             citations=citations(method),
             licence=facts.licence,
+            licensed=licence_id(facts.licence) != "other",
             code_licence=CODE_LICENCE,
             repository=repository,
             tag=tag,

@@ -9,7 +9,7 @@ import numpy as np
 
 from sercli.errors import BundleError
 from sercli.hub.card import CARD
-from sercli.hub.manifest import LARGEST_FILE
+from sercli.hub.entry import LARGEST_FILE
 from sercli.runtime.bundle import BUNDLE_FILES, ONNX_FILES, SAMPLE_RATE
 
 LENGTH_BYTES = 8  # of the header's length, at the start of a safetensors file

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sercli.errors import BundleError
+from sercli.errors import BundleError, first_line
 from sercli.runtime.bundle import BundleConfig
 
 LANGUAGE_CODES = {
@@ -83,7 +83,7 @@ def read_facts(folder: Path) -> Facts:
     try:
         recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as problem:
-        raise BundleError(f"{path}: cannot be read ({_first_line(problem)}); export the student again") from problem
+        raise BundleError(f"{path}: cannot be read ({first_line(problem)}); export the student again") from problem
     if not isinstance(recipe, dict):
         raise BundleError(f"{path}: not a recipe; export the student again")
     return Facts(config, metrics, recipe, tuple(_material(metrics)))
@@ -98,7 +98,7 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as problem:
-        raise BundleError(f"{path}: cannot be read ({_first_line(problem)}); export the student again") from problem
+        raise BundleError(f"{path}: cannot be read ({first_line(problem)}); export the student again") from problem
     if not isinstance(values, dict):
         raise BundleError(f"{path}: must hold one JSON object; export the student again")
     return values
@@ -153,7 +153,3 @@ def _material(metrics: Mapping[str, Any]) -> Iterable[Material]:
             train=tuple(side["speakers"]),
             dev=tuple(dev.get(name, {}).get("speakers", ())),
         )
-
-
-def _first_line(problem: BaseException) -> str:
-    return next(iter(str(problem).splitlines()), type(problem).__name__)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from sercli.errors import HubError, ModelNotFoundError, UsageError
 from sercli.hub import cache, manifest
 from sercli.hub.bundled import students
+from sercli.hub.entry import Entry
 from sercli.hub.find import Found, find
-from sercli.hub.manifest import Entry
-from sercli.hub.reference import PREFIX, HubReference, parse
+from sercli.hub.reference import PREFIX, parse
 
 FREE_LICENCES = ("CC0", "CC BY 4.0", "CC BY-SA 4.0")
 """Weights under these may be used for everything, trade included."""
@@ -57,15 +57,6 @@ def local(name: str, entry: Entry) -> Found | None:
     return None if folder is None else Found(folder, hashes)
 
 
-def here(model: str) -> Found:
-    """Find a student of any kind on this machine.
-
-    Raises:
-        ModelNotFoundError, HubError: it is not here
-    """
-    return find(model, offline=True)
-
-
 def remove(model: str) -> int:
     """Delete a cached student, of `hf:owner/repo` without a revision every cached one; returns the bytes freed.
 
@@ -80,9 +71,8 @@ def remove(model: str) -> int:
     entry = manifest.packaged().get(model)
     if entry is None:
         raise UsageError(f"{model!r} is no student of the zoo; name one, or hf:OWNER/REPO@REVISION")
-    reference: HubReference = parse(entry.where.hub)
     try:
-        return cache.remove(reference)
+        return cache.remove(parse(entry.where.hub))
     except ModelNotFoundError:
         raise ModelNotFoundError(f"{model}: not in the cache") from None
 
@@ -105,6 +95,6 @@ def verified(models: tuple[str, ...]) -> list[tuple[str, Found | None, list[str]
 
 def _here_or_none(model: str) -> Found | None:
     try:
-        return here(model)
+        return find(model, offline=True)
     except HubError:
         return None

@@ -10,9 +10,9 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from sercli.errors import BundleError, HubError
 from sercli.hub import cache, digest, manifest
+from sercli.hub.entry import LARGEST_FILE, Entry
 from sercli.hub.facts import licence_notice
 from sercli.hub.find import Found
-from sercli.hub.manifest import LARGEST_FILE, Entry
 from sercli.hub.reference import HubReference, parse
 from sercli.hub.trouble import ASKED_OFFLINE, hub_trouble, not_cached
 from sercli.runtime.bundle import BUNDLE_FILES, CONFIG_FILE
@@ -140,13 +140,10 @@ def listed(reference: HubReference) -> dict[str, Remote]:
     """List the files of a bundle in a repository, and say what else there is that will not be used.
 
     Raises:
+        ModelNotFoundError, HubError: as in `obtain`
         BundleError: a file is too large, a path leaves the folder, or it is no bundle
     """
-    from huggingface_hub import HfApi, RepoFile
-
-    with hub_trouble(reference):
-        tree = list(HfApi().list_repo_tree(reference.repository, revision=reference.revision, recursive=True))
-    files = {item.path: item for item in tree if isinstance(item, RepoFile)}
+    files = files_at(reference)
     for path in files:
         if _leaves(path):
             raise BundleError(f"{reference}: lists {path!r}, which leaves its folder; do not use this repository")
@@ -162,7 +159,21 @@ def listed(reference: HubReference) -> dict[str, Remote]:
                 f"{reference}: {name} has {file.size / 1e6:.0f} MB, but a student's files have "
                 f"{LARGEST_FILE / 1e6:.0f} MB at most; name another repository"
             )
-    return {name: Remote(file.size, file.lfs.sha256 if file.lfs else file.blob_id) for name, file in wanted.items()}
+    return wanted
+
+
+def files_at(reference: HubReference) -> dict[str, Remote]:
+    """List all files of a repository, path to what is known of it.
+
+    Raises:
+        ModelNotFoundError, HubError: as in `obtain`
+    """
+    from huggingface_hub import HfApi, RepoFile
+
+    with hub_trouble(reference):
+        tree = list(HfApi().list_repo_tree(reference.repository, revision=reference.revision, recursive=True))
+    files = [item for item in tree if isinstance(item, RepoFile)]
+    return {file.path: Remote(file.size, file.lfs.sha256 if file.lfs else file.blob_id) for file in files}
 
 
 def _download(reference: HubReference, files: Mapping[str, Remote]) -> Path:

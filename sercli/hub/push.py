@@ -10,10 +10,10 @@ from sercli.errors import HubError, UsageError
 from sercli.hub import digest
 from sercli.hub.card import CARD, card_text
 from sercli.hub.check import check_bundle, local_paths
+from sercli.hub.entry import Entry, Where, entry_of
 from sercli.hub.facts import read_facts
-from sercli.hub.manifest import Entry, Where, entry_of, published
-from sercli.hub.pull import PICKLES, listed
-from sercli.hub.reference import DEFAULT_REVISION, PREFIX, HubReference, is_repository
+from sercli.hub.pull import PICKLES, files_at
+from sercli.hub.reference import DEFAULT_REVISION, PREFIX, HubReference, is_repository, is_revision
 from sercli.hub.trouble import hub_trouble
 from sercli.runtime.bundle import BUNDLE_FILES
 
@@ -44,13 +44,15 @@ def push(folder: Path, repository: str, *, tag: str = "", private: bool = False,
         dry_run: check and describe, without a network
 
     Raises:
-        UsageError: not a repository's name
+        UsageError: not a repository's name, or not a tag's
         BundleError: the bundle is incomplete or damaged
         ModelNotFoundError, HubError: the Hub cannot be reached or refuses; the tag stands on other files
     """
     repository = repository.removeprefix(PREFIX)
     if not is_repository(repository):
-        raise UsageError(f"{repository!r} is no repository; write --to OWNER/NAME")
+        raise UsageError(f"{repository!r} is no repository; write OWNER/NAME")
+    if tag and not is_revision(tag):
+        raise UsageError(f"{tag!r} is no name of a tag; write something like v1")
     _say_left_out(folder, check_bundle(folder))
     facts = read_facts(folder)
     if paths := local_paths(facts.recipe):
@@ -61,10 +63,10 @@ def push(folder: Path, repository: str, *, tag: str = "", private: bool = False,
     if not dry_run:
         with hub_trouble(reference):
             reference = reference.at(_upload(reference, contents, tag, private))
-        _compare(reference, contents)
-    entry = entry_of(folder, Where(bundled=False), card.decode())
-    sizes = {name: len(content) for name, content in contents.items()}
-    return Pushed(facts.config.name, reference, entry if dry_run else published(entry, reference), sizes)
+        if wrong := _others(reference, contents):
+            raise HubError(f"{reference}: the Hub has other files than were sent ({', '.join(wrong)}); push again")
+    entry = entry_of(folder, Where(bundled=False, hub="" if dry_run else str(reference)), card.decode())
+    return Pushed(facts.config.name, reference, entry, {name: len(content) for name, content in contents.items()})
 
 
 def _upload(reference: HubReference, contents: dict[str, bytes], tag: str, private: bool) -> str:
@@ -75,7 +77,9 @@ def _upload(reference: HubReference, contents: dict[str, bytes], tag: str, priva
     api.create_repo(repository, private=private or None, exist_ok=True)
     tags = {item.name: item.target_commit for item in api.list_repo_refs(repository).tags} if tag else {}
     if tag in tags:  # of a push that is repeated, or of other files
-        return _same(reference.at(tags[tag]), contents, tag)
+        if _others(reference.at(tags[tag]), contents):
+            raise HubError(f"{repository}: tag {tag} stands on other files; choose another tag (nothing uploaded)")
+        return str(tags[tag])
     commit: str = api.create_commit(
         repository,
         [CommitOperationAdd(name, content) for name, content in contents.items()],
@@ -86,30 +90,14 @@ def _upload(reference: HubReference, contents: dict[str, bytes], tag: str, priva
     return commit
 
 
-def _same(tagged: HubReference, contents: dict[str, bytes], tag: str) -> str:
-    try:
-        _compare(tagged, contents)
-    except HubError as problem:
-        raise HubError(
-            f"{tagged.repository}: tag {tag} stands on other files; choose another tag (nothing uploaded)"
-        ) from problem
-    return tagged.revision
-
-
-def _compare(reference: HubReference, contents: dict[str, bytes]) -> None:
-    """Ask the Hub what it has now.
-
-    Raises:
-        HubError: not what was sent
-    """
-    remote = listed(reference)
-    wrong = [
+def _others(reference: HubReference, contents: dict[str, bytes]) -> list[str]:
+    """Ask the Hub what it has there, and name the files that it lacks or has with other contents."""
+    remote = files_at(reference)
+    return [
         name
         for name, content in contents.items()
         if name not in remote or not digest.matches(content, remote[name].digest)
     ]
-    if wrong:
-        raise HubError(f"{reference}: the Hub has other files than were sent ({', '.join(wrong)}); push again")
 
 
 def _say_left_out(folder: Path, others: list[str]) -> None:

@@ -43,8 +43,8 @@ def parse(text: str) -> HubReference:
         UsageError: anything else
     """
     repository, at, revision = text.removeprefix(PREFIX).partition("@")
-    named = not at or (_REVISION.fullmatch(revision) and ".." not in revision)
-    if not text.startswith(PREFIX) or not is_repository(repository) or not named:
+    named = is_repository(repository) and (not at or is_revision(revision))
+    if not text.startswith(PREFIX) or not named:
         raise UsageError(f"{text!r} names no repository; write hf:OWNER/REPO or hf:OWNER/REPO@REVISION")
     return HubReference(repository, revision or DEFAULT_REVISION)
 
@@ -52,3 +52,8 @@ def parse(text: str) -> HubReference:
 def is_repository(text: str) -> bool:
     """Say whether a text has the form owner/name."""
     return _REPOSITORY.fullmatch(text) is not None and ".." not in text
+
+
+def is_revision(text: str) -> bool:
+    """Say whether a text can name a commit, tag or branch."""
+    return _REVISION.fullmatch(text) is not None and ".." not in text

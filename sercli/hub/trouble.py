@@ -6,11 +6,13 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
-from sercli.errors import HubError, ModelNotFoundError, OutputError, SercliError, UsageError
+from sercli.errors import HubError, ModelNotFoundError, OutputError, SercliError, UsageError, first_line
 from sercli.hub.reference import HubReference
 
-ASKED_OFFLINE = "--offline was asked for"
+ANSWER_SECONDS = 30.0  # huggingface_hub waits for most answers without end
+ASKED_OFFLINE = "the Hub was not to be asked"
 LOGIN = "`hf auth login`, or set HF_TOKEN"
 
 
@@ -23,12 +25,25 @@ def hub_trouble(reference: HubReference) -> Iterator[None]:
         HubError: cannot be reached, refused, broken off
         OutputError: the cache cannot be written
     """
+    from huggingface_hub import get_session
+
+    hooks = get_session().event_hooks["request"]
+    hooks.append(_limit)
     try:
         yield
     except SercliError:
         raise
     except Exception as problem:  # the errors of the HTTP client differ between versions of the library
         raise explain(problem, reference) from problem
+    finally:
+        hooks.remove(_limit)
+
+
+def _limit(request: Any) -> None:
+    """Let no phase of a request wait for ever; limits that it has already stay."""
+    given = request.extensions.get("timeout") or {}
+    phases = ("connect", "read", "write", "pool")
+    request.extensions["timeout"] = {phase: given.get(phase) or ANSWER_SECONDS for phase in phases}
 
 
 def explain(problem: Exception, reference: HubReference) -> SercliError:
@@ -81,7 +96,9 @@ def _explain_system(problem: Exception, reference: HubReference) -> SercliError:
         place = constants.HF_HUB_CACHE
         reason = os.strerror(code)
         return OutputError(f"{place}: cannot be written ({reason}); check its rights, or set HF_HOME elsewhere")
-    reason = _first_line(problem)
+    if "Timeout" in type(problem).__name__:
+        return HubError(f"{reference}: {constants.ENDPOINT} does not answer; try again later, finished files are kept")
+    reason = first_line(problem)
     if "Consistency check failed" in reason or "content-length" in reason.lower() or _broken_off(problem):
         return HubError(f"{reference}: the download broke off; run the command again, finished files are kept")
     return HubError(
@@ -91,8 +108,4 @@ def _explain_system(problem: Exception, reference: HubReference) -> SercliError:
 
 
 def _broken_off(problem: BaseException) -> bool:
-    return type(problem).__name__ in ("RemoteProtocolError", "ReadError", "ReadTimeout")
-
-
-def _first_line(problem: BaseException) -> str:
-    return next(iter(str(problem).strip().splitlines()), type(problem).__name__).rstrip(".:")
+    return type(problem).__name__ in ("RemoteProtocolError", "ReadError")

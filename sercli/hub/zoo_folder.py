@@ -6,15 +6,17 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from sercli.errors import OutputError, UsageError
 from sercli.hub import manifest
 from sercli.hub.bundled import digests_by_student
-from sercli.hub.card import write_card
+from sercli.hub.card import CARD, write_card
 from sercli.hub.check import check_bundle
+from sercli.hub.entry import Entry, Where, entry_of
 from sercli.hub.find import Found
-from sercli.hub.manifest import NAME, Entry, Where, entry_of, published
+from sercli.hub.manifest import NAME
 from sercli.hub.push import Pushed, push
 from sercli.labels import nearest
 from sercli.runtime.bundle import BUNDLE_FILES, CONFIG_FILE, BundleConfig
@@ -56,8 +58,11 @@ def enter(folder: Path, zoo: Path, name: str = "") -> tuple[str, Entry]:
         _rename(partial / CONFIG_FILE, name)
         write_card(partial)
         entries[name] = entry_of(partial, Where(bundled=True))
-        shutil.rmtree(home, ignore_errors=True)
+        before = home.with_name(f".{name}.{os.getpid()}.before")
+        if home.exists():
+            home.rename(before)
         partial.rename(home)
+        shutil.rmtree(before, ignore_errors=True)
     except OSError as problem:
         raise OutputError(f"{home}: cannot be written ({problem.strerror}); check its rights") from problem
     finally:
@@ -71,8 +76,8 @@ def publish(
 ) -> Iterator[Pushed]:
     """Push the bundled students of a zoo, each to `namespace/NAME`, and write where they lie into its manifest.
 
-    The card names its repository, so the bundled card is written anew first: the Hub and the zoo have the same files.
-    Each student's entry is written as soon as it is pushed, so that what broke off can be run again.
+    The card that was pushed, which names its repository, becomes the bundled one too: the Hub and the zoo have the same
+    files. Card and entry are written as soon as a student is pushed, so that what broke off can be run again.
 
     Args:
         zoo: folder of the zoo
@@ -100,14 +105,11 @@ def publish(
     hashes = digests_by_student(path.read_text(encoding="utf-8"))
     for name in names or bundled:
         folder, repository = zoo / STUDENTS / name, f"{namespace}/{name}"
-        Found(folder, hashes[name]).verify()
-        if not dry_run:
-            write_card(folder, repository, tag)
-            entries[name] = entry_of(folder, entries[name].where)
-            manifest.write(path, entries)
+        Found(folder, {file: known for file, known in hashes[name].items() if file != CARD}).verify()
         pushed = push(folder, repository, tag=tag, private=private, dry_run=dry_run)
         if not dry_run:
-            entries[name] = published(entries[name], pushed.reference)
+            write_card(folder, repository, tag)
+            entries[name] = replace(pushed.entry, where=Where(bundled=True, hub=str(pushed.reference)))
             manifest.write(path, entries)
         yield pushed
 

@@ -1,4 +1,4 @@
-"""When samples were there: the time of every frame, samples that never came, and the wish to end."""
+"""When samples were there: the time of every frame, and samples that never came."""
 
 from __future__ import annotations
 
@@ -7,12 +7,6 @@ from collections import deque
 LATEST_BLOCKS = 2_048  # remembered; blocks of 25 ms fill 50 s, more than the ring holds
 SPAN_SECONDS = 5.0  # a delay that lasts so long is no delay
 TOLERANCE_SECONDS = 0.1  # two clocks may run apart by 1000 ppm and more, which is 5 ms a span
-
-
-class Stop:
-    """A wish to end. Unlike threading.Event it may be asked for inside a signal handler at any moment."""
-
-    asked = False
 
 
 class Arrivals:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import queue
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from sercli.errors import MicrophoneError
-from sercli.live.clock import Arrivals, LossMeter, Stop
+from sercli.live.clock import Arrivals, LossMeter
 from sercli.live.devices import fault, find, portaudio, quiet
 from sercli.live.ring import Ring
+from sercli.live.stop import Stop
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -74,7 +75,7 @@ class Microphone:
             self.channels = choice
             self._ring = Ring(round(RING_SECONDS * self.rate), choice)
             try:
-                with quiet():
+                with quiet(), ExitStack() as failed:
                     self._stream = library.InputStream(
                         device=self._device.index,
                         samplerate=self.rate,
@@ -85,7 +86,9 @@ class Microphone:
                         callback=self._hear,
                         finished_callback=self._finish,
                     )
+                    failed.callback(self._stream.close)
                     self._stream.start()
+                    failed.pop_all()
             except library.PortAudioError as problem:
                 if choice == self._choices[-1] or "channel" not in str(problem):
                     raise MicrophoneError(f"{self.name}: {fault(problem)}") from None
@@ -123,7 +126,7 @@ class Microphone:
         while not self._stop.asked:
             with suppress(queue.Empty):
                 self._wake.get(timeout=WAKE_SECONDS)
-            gone = self._ended or not self._stream.active  # asked first: what came before is still heard
+            gone = self._gone()  # asked first: what came before is still heard
             lost, frames = self._ring.read()
             if lost or len(frames):
                 if not heard:
@@ -143,6 +146,13 @@ class Microphone:
     def time(self, seconds: float) -> float:
         """Monotonic time at which the sample so many seconds after the first was there."""
         return self._arrivals.time(seconds)
+
+    def _gone(self) -> bool:
+        """Tell if the stream has ended; one whose device was pulled out may only say that it is broken."""
+        try:
+            return self._ended or not self._stream.active
+        except portaudio().PortAudioError:
+            return True
 
     def _count_losses(self, unfetched: int) -> None:
         """Add up what is missing, for whatever reason, and say so the first time."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from sercli.audio import opened
-from sercli.live.clock import Stop
+from sercli.live.stop import Stop
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from sercli.errors import UsageError
 from sercli.hub.bundled import DEFAULT_MODEL
-from sercli.live.clock import Stop
 from sercli.live.session import HOP_SECONDS, SMOOTHING_SECONDS, Hop, Session, Settings
+from sercli.live.stop import Stop
 
 if TYPE_CHECKING:
     from sercli.runtime.student import Student
@@ -40,7 +40,7 @@ def stream(
     is left early should be followed by `close()`, or written `with contextlib.closing(sercli.stream()) as hops:`.
 
     Args:
-        model: a bundled student, a bundle folder, or a student from `sercli.load`
+        model: as in `sercli.load`, or a student from it
         device: index, name or part of the name of an input; None is the system's default
         channels: to open and average; None is 1, or 2 where the device does not do 1
         replay: listen to this audio file instead of a microphone, in real time
@@ -58,13 +58,16 @@ def stream(
     Raises:
         MicrophoneError: no microphone, or it cannot be opened, or it is gone
         AudioError: the replayed file cannot be read
-        ModelNotFoundError, BundleError, LabelError, UsageError, OutputError: the student, the choice of labels, the
-            figures or the recording are at fault
+        ModelNotFoundError, BundleError, HubError: as in `sercli.load`
+        LabelError, UsageError: labels, figures or a combination of arguments that cannot be meant
+        OutputError: the recording cannot be written
     """
     from sercli.runtime.student import Student, load
 
-    if record is not None and replay is not None:
-        raise UsageError("record keeps a microphone's audio; a replayed file is there already")
+    if replay is not None and (device, channels, record) != (None, None, None):
+        raise UsageError("device, channels and record belong to a microphone; leave them out, or leave out replay")
+    if fast and replay is None:
+        raise UsageError("fast needs replay; a microphone has only one speed")
     student = model if isinstance(model, Student) else load(model)
     settings = Settings(
         decision=student.decision(labels, threshold),

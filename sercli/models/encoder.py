@@ -13,7 +13,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from sercli.errors import BundleError, RecipeError
+from sercli.errors import BundleError, RecipeError, first_line
 from sercli.models import pretrained, waveform_encoder, whisper_encoder
 from sercli.models.frontend import frame_mask
 from sercli.models.students import parameter_count
@@ -188,7 +188,7 @@ def load_encoder(source: EncoderSource, *, device: str | torch.device = "cpu") -
     try:
         config: Any = AutoConfig.from_pretrained(files.folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, TypeError, KeyError, StrictDataclassError) as problem:
-        reason = pretrained.first_line(problem)
+        reason = first_line(problem)
         raise BundleError(f"{files.folder / 'config.json'}: not a configuration of {family} ({reason})") from problem
     backbone = (
         whisper_encoder.load_whisper_encoder(files, config)

@@ -16,7 +16,7 @@ from typing import Any
 
 from torch import nn
 
-from sercli.errors import BundleError, ModelNotFoundError, RecipeError
+from sercli.errors import BundleError, ModelNotFoundError, RecipeError, first_line
 
 WEIGHTS = "model.safetensors"
 SHARDS = "model.safetensors.index.json"
@@ -130,11 +130,6 @@ def weights_sha256(model: nn.Module) -> str:
         digest.update(f"{key} {value.dtype} {tuple(value.shape)}\n".encode())
         digest.update(value.detach().cpu().contiguous().numpy())
     return digest.hexdigest()
-
-
-def first_line(problem: BaseException) -> str:
-    """First line of an exception's message, or its name if it has none."""
-    return next(iter(str(problem).strip().splitlines()), type(problem).__name__).rstrip(".:")
 
 
 def _download(name: str, revision: str) -> Path:

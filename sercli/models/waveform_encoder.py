@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from sercli.audio import SAMPLE_RATE
-from sercli.errors import BundleError
+from sercli.errors import BundleError, first_line
 from sercli.models import pretrained
 from sercli.models.frontend import frame_mask
 
@@ -203,7 +203,7 @@ def load_waveform_model(files: pretrained.Pretrained, config: Any) -> WaveformBa
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as problem:
         raise BundleError(
             f"{files.folder}: no preprocessor_config.json with sampling_rate and do_normalize, so what input the model "
-            f"wants is unknown ({pretrained.first_line(problem)}); copy the file from the model it was trained from"
+            f"wants is unknown ({first_line(problem)}); copy the file from the model it was trained from"
         ) from problem
     if rate != SAMPLE_RATE:
         raise BundleError(

@@ -21,12 +21,14 @@ class Sink:
         descriptor: open for writing; None writes to a standard output that is not a real file (tests)
         name: for messages
         size: bytes that are already in it and stay
+        resumable: what breaks off can be continued with --resume, which messages then say
     """
 
-    def __init__(self, descriptor: int | None, name: str, size: int = 0) -> None:
+    def __init__(self, descriptor: int | None, name: str, size: int = 0, resumable: bool = False) -> None:
         self.descriptor = descriptor
         self.name = name
         self.size = size
+        self._resumable = resumable
         self._cuttable = descriptor is not None and name != "standard output"
         self._cuttable = self._cuttable and stat.S_ISREG(os.fstat(descriptor or 0).st_mode)
 
@@ -51,7 +53,7 @@ class Sink:
             raise
         except OSError as problem:
             self.cut()
-            raise OutputError(f"{self.name}: {write_fault(problem)}") from None
+            raise OutputError(f"{self.name}: {write_fault(problem, self._resumable)}") from None
         self.size += len(data)
 
     def cut(self) -> None:
@@ -62,11 +64,11 @@ class Sink:
                 os.lseek(self.descriptor, self.size, os.SEEK_SET)
 
 
-def write_fault(problem: OSError) -> str:
+def write_fault(problem: OSError, resumable: bool = False) -> str:
     """Say why writing failed and what to do."""
     if problem.errno in (errno.ENOSPC, errno.EDQUOT):
-        return "the disk is full; free some space, then go on (an --output can be continued with --resume)"
-    return f"cannot write ({problem.strerror}); choose another --output"
+        return f"the disk is full; free some space, then {'go on with --resume' if resumable else 'start again'}"
+    return f"cannot write ({problem.strerror}); choose another place"
 
 
 @contextmanager
@@ -81,13 +83,16 @@ def standard_output() -> Iterator[Sink]:
 
 
 @contextmanager
-def output_file(path: Path, *, overwrite: bool = False, keep: int | None = None) -> Iterator[Sink]:
+def output_file(
+    path: Path, *, overwrite: bool = False, keep: int | None = None, resumable: bool = False
+) -> Iterator[Sink]:
     """Write results to a file.
 
     Args:
         path: a new file; pipes and devices are written to as they are
         overwrite: an existing file is emptied
         keep: an existing file is continued after so many bytes, the rest is cut off
+        resumable: as of `Sink`
 
     Raises:
         OutputError: it exists and may not be touched, or cannot be written
@@ -99,15 +104,17 @@ def output_file(path: Path, *, overwrite: bool = False, keep: int | None = None)
     try:
         descriptor = os.open(path, flags, 0o666)
     except FileExistsError:
-        raise OutputError(f"{path}: already exists; use --overwrite, --resume or another --output") from None
+        raise OutputError(
+            f"{path}: already exists; use --overwrite{', --resume' if resumable else ''} or another --output"
+        ) from None
     except FileNotFoundError:
         raise OutputError(f"{path}: its folder does not exist; create it first") from None
     except IsADirectoryError:
         raise OutputError(f"{path}: is a folder; name a file in it") from None
     except OSError as problem:
-        raise OutputError(f"{path}: {write_fault(problem)}") from None
+        raise OutputError(f"{path}: {write_fault(problem, resumable)}") from None
     try:
-        sink = Sink(descriptor, str(path), keep or 0)
+        sink = Sink(descriptor, str(path), keep or 0, resumable)
         if keep is not None:
             sink.cut()
         yield sink

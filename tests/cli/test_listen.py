@@ -115,7 +115,7 @@ def test_output_keeps_the_lines(listen: Listen, clip: Path, tmp_path: Path) -> N
     assert kept.read_text() == result.out
     refused = listen("--replay", clip, "--fast", "--output", kept)
     assert (refused.code, refused.out) == (1, "")
-    assert "already exists; use --overwrite" in refused.err
+    assert "already exists; use --overwrite or another --output" in refused.err
     assert listen("--replay", clip, "--fast", "--output", kept, "--overwrite", "--duration", 1).code == 0
     assert len(kept.read_text().splitlines()) == 1
 
@@ -211,6 +211,44 @@ def test_usage(listen: Listen, arguments: list[str], message: str) -> None:
     result = listen(*arguments)
     assert (result.code, result.out) == (2, "")
     assert message in result.err
+
+
+def test_files_that_are_kept_do_not_overwrite_what_is_heard(listen: Listen, clip: Path, tmp_path: Path) -> None:
+    before = clip.read_bytes()
+    result = listen("--replay", clip, "--fast", "--output", clip, "--overwrite")
+    assert (result.code, clip.read_bytes()) == (1, before)
+    assert "is also an input" in result.err
+    both = tmp_path / "a.wav"
+    result = listen("--output", both, "--record", both)
+    assert (result.code, both.exists()) == (2, False)
+    assert "two files" in result.err
+
+
+def test_nothing_is_left_behind_without_a_microphone(
+    listen: Listen, fake: Callable[..., FakePortAudio], tmp_path: Path
+) -> None:
+    fake(inputs=(), chosen=-1)
+    assert listen("--output", tmp_path / "a.jsonl", "--record", tmp_path / "a.wav").code == 1
+    assert not list(tmp_path.glob("a.*"))
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_closed_streams(tiny_bundle: Path, clip: Path, tmp_path: Path, closed: str) -> None:
+    """What is opened next does not take the place of a closed stream, where messages would be written into it."""
+    kept = tmp_path / "kept.jsonl"
+    arguments = ["-m", str(tiny_bundle), "--window", "1", "--fast", "--replay", str(clip), "--output", str(kept)]
+    done = subprocess.run(["bash", "-c", f'"$@" {closed}', "-", *COMMAND, *arguments], check=False, timeout=60)
+    assert done.returncode == 0
+    assert len([json.loads(line) for line in kept.read_text().splitlines()]) == 21
+
+
+def test_defaults_are_those_of_the_engine() -> None:
+    from sercli.cli.listen import listen as command
+    from sercli.live import commands, session
+
+    defaults = {option.name: option.default for option in command.params}
+    assert (defaults["hop"], defaults["smoothing"]) == (session.HOP_SECONDS, session.SMOOTHING_SECONDS)
+    assert (defaults["speech"], defaults["on_every"]) == (session.SPEECH_SECONDS, commands.EVERY_SECONDS)
 
 
 def test_missing_file(listen: Listen) -> None:

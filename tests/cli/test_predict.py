@@ -253,6 +253,7 @@ def test_full_disk(tiny_bundle: Path, tones: Path) -> None:
     assert b"the disk is full" in done.stderr
     done = _process(tones / "a.wav", "-m", tiny_bundle, "-o", "/dev/full", "-f", "csv")
     assert (done.returncode, done.stderr.count(b"\n")) == (1, 1)
+    assert b"go on with --resume" in done.stderr
 
 
 @pytest.mark.parametrize("form", ["csv", "json", "jsonl"])

@@ -38,6 +38,8 @@ class Faults:
     """sent with fewer bytes than the listing says, as if that were all"""
     broken_off: dict[str, int] = field(default_factory=dict)
     """connection closed in the middle, so many times"""
+    silent: set[str] = field(default_factory=set)
+    """calls whose path has one of these in it are never answered"""
     failing_tags: int = 0
     """setting a tag ends in HTTP 500, so many times"""
 
@@ -99,6 +101,7 @@ class Hub:
         self.ranges: list[str] = []
         """Range headers of downloads"""
         self.lock = threading.RLock()
+        self.closing = threading.Event()
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
         self.server.hub = self  # type: ignore[attr-defined]
@@ -111,6 +114,7 @@ class Hub:
     def __exit__(
         self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.closing.set()
         self.server.shutdown()
         self.server.server_close()
 
@@ -360,6 +364,10 @@ class Handler(BaseHTTPRequestHandler):
         query = parse_qs(url.query, keep_blank_values=True)
         endpoint = f"http://{headers.get('host', 'localhost')}"
         request = Request(self.command, url.path, query, headers, self._body(), endpoint)
+        if any(part in url.path for part in hub.faults.silent):
+            hub.closing.wait()
+            self.close_connection = True
+            return
         with hub.lock:
             answer = hub.answer(request)
             hub.requests.append((self.command, self.path, answer.status))

@@ -43,8 +43,11 @@ def metadata(text: str) -> dict[str, Any]:
 )
 def test_licence_and_languages(bundle: Path, corpora: tuple[str, ...], licence: str, languages: list[str]) -> None:
     sides = {name: {"utterances": 2, "speakers": ["a", "b"]} for name in corpora}
-    head = metadata(card(bundle, material={"train": sides, "dev": {}}))
+    text = card(bundle, material={"train": sides, "dev": {}})
+    head = metadata(text)
     assert (head["license"], head["language"]) == (licence, languages)
+    unstated = "Weights: not stated; that of the training material applies. The code of sercli is"
+    assert (unstated in text) == (licence == "other")
 
 
 def test_figures_of_recipes(bundle: Path) -> None:

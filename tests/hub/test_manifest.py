@@ -14,8 +14,9 @@ import yaml
 import sercli
 from sercli.errors import BundleError, ManifestError, UsageError
 from sercli.hub import bundled, manifest
+from sercli.hub.entry import Where, entry_of
 from sercli.hub.find import find
-from sercli.hub.manifest import Where, checked, dump, entry_of, packaged, runs_here
+from sercli.hub.manifest import checked, dump, packaged, runs_here
 
 ROOT = Path(__file__).parents[2]
 MANIFEST = ROOT / "zoo" / "manifest.yaml"
@@ -178,6 +179,19 @@ def test_list_and_info(home: Path, sercli: Sercli) -> None:
     assert json.loads(sercli("zoo", "info", "tiny", "--format", "json")[1])["folder"] == str(home / "students" / "tiny")
 
 
+def test_info_of_a_folder_with_a_card_of_its_own(bundle: Path, sercli: Sercli) -> None:
+    code, out, err = sercli("zoo", "info", bundle)
+    assert (code, err) == (0, "")
+    assert "\nby hand\n" in out
+    (bundle / "metrics.json").unlink()
+    code, _, err = sercli("zoo", "info", bundle)
+    assert (code, err) == (
+        1,
+        f"sercli: error: {bundle / 'metrics.json'}: cannot be read (No such file or directory); "
+        "export the student again\n",
+    )
+
+
 def test_bundled_student_is_pulled_verified_and_not_removed(home: Path, sercli: Sercli) -> None:
     folder = home / "students" / "tiny"
     told = "tiny: weights are CC BY-NC-SA 4.0: not for commercial use\n"
@@ -212,8 +226,12 @@ def test_publish_writes_the_entries_back(hub: Any, home: Path, sercli: Sercli) -
     before = (home / "manifest.yaml").read_text()
     assert sercli("zoo", "publish", "serzoo", "--zoo", home, "--dry-run")[0] == 0
     assert (home / "manifest.yaml").read_text() == before
+    for wrong in (("a/b",), ("else",), ("serzoo", "--tag", "a b")):  # no name, no rights, no tag
+        assert sercli("zoo", "publish", "--zoo", home, *wrong)[0] != 0
     hub.faults.failing_tags = 9
     assert sercli("zoo", "publish", "serzoo", "--zoo", home, "--tag", "v1")[0] == 1
+    assert sercli("zoo", "verify")[0] == 0
+    assert (home / "manifest.yaml").read_text() == before
     hub.faults.failing_tags = 0
     code, _, err = sercli("zoo", "publish", "serzoo", "--zoo", home, "--tag", "v1")
     assert code == 0, err

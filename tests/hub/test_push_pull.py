@@ -183,11 +183,12 @@ def test_dry_run_asks_nobody(hub: Hub, bundle: Path, sercli: Sercli) -> None:
     ("repository", "code", "message"),
     [
         ("else/tiny", 1, "refused (HTTP 403); check your token's rights: `hf auth login`, or set HF_TOKEN"),
-        ("tiny", 2, "'tiny' is no repository; write --to OWNER/NAME"),
+        ("serzoo/tiny --tag ../v1", 2, "'../v1' is no name of a tag; write something like v1"),
+        ("tiny", 2, "'tiny' is no repository; write OWNER/NAME"),
     ],
 )
 def test_push_elsewhere(hub: Hub, bundle: Path, sercli: Sercli, repository: str, code: int, message: str) -> None:
-    found, out, err = sercli("zoo", "push", bundle, "--to", repository)
+    found, out, err = sercli("zoo", "push", bundle, "--to", *repository.split())
     assert (found, out) == (code, "")
     assert message in err
     assert hub.repositories == {}
@@ -242,9 +243,16 @@ def test_link_out_of_the_bundle_is_refused(hub: Hub, bundle: Path, sercli: Sercl
     assert hub.requests == []
 
 
-def test_remove(hub: Hub, bundle: Path, sercli: Sercli) -> None:
+def test_remove(hub: Hub, bundle: Path, sercli: Sercli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     sha = push(sercli, bundle)
     _, out, _ = sercli("zoo", "pull", f"hf:serzoo/tiny@{sha}")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "access", lambda *_: False)  # root may write anywhere
+        code, _, err = sercli("zoo", "remove", "hf:serzoo/tiny")
+    place = tmp_path / "hf" / "hub"
+    told = f"hf:serzoo/tiny@main: cannot be deleted from {place} (Permission denied); check its rights"
+    assert (code, err) == (1, f"sercli: error: {told}\n")
+    assert Path(out.strip()).exists()
     code, _, err = sercli("zoo", "remove", "hf:serzoo/tiny")
     assert code == 0
     assert re.fullmatch(r"hf:serzoo/tiny: removed, [\d.]+ MB freed\n", err)

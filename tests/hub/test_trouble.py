@@ -14,7 +14,8 @@ import pytest
 from hub_server import Hub
 
 from sercli.hub.card import CARD
-from sercli.hub.manifest import LARGEST_FILE
+from sercli.hub.entry import LARGEST_FILE
+from sercli.hub.find import AGAIN
 from sercli.runtime.bundle import BUNDLE_FILES
 
 Sercli = Callable[..., tuple[int, str, str]]
@@ -62,6 +63,18 @@ def test_no_network(hub: Hub, sercli: Sercli, monkeypatch: pytest.MonkeyPatch, c
         assert line.endswith("connect, name a mirror in HF_ENDPOINT, or use what is cached with --offline")
 
 
+@pytest.mark.parametrize(("silent", "asked"), [("/revision/", "hf:serzoo/tiny"), ("/tree/", "")])
+def test_hub_that_never_answers(
+    hub: Hub, pinned: str, sercli: Sercli, monkeypatch: pytest.MonkeyPatch, silent: str, asked: str
+) -> None:
+    monkeypatch.setattr("sercli.hub.trouble.ANSWER_SECONDS", 0.2)
+    hub.faults.silent = {silent}
+    line = failed(sercli("zoo", "pull", asked or pinned))
+    assert f"{hub.endpoint} does not answer; try again later, finished files are kept" in line
+    hub.faults.silent = set()
+    assert sercli("zoo", "pull", pinned)[0] == 0
+
+
 def test_branch_without_network_is_what_it_was(
     hub: Hub, bundle: Path, sercli: Sercli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -78,7 +91,7 @@ def test_branch_without_network_is_what_it_was(
 def test_offline_and_not_cached(hub: Hub, sercli: Sercli) -> None:
     line = failed(sercli("zoo", "pull", "--offline", "hf:serzoo/tiny"))
     assert line == (
-        "hf:serzoo/tiny@main: not in the cache and --offline was asked for; "
+        "hf:serzoo/tiny@main: not in the cache and the Hub was not to be asked; "
         "pull it once with a network: sercli zoo pull hf:serzoo/tiny@main"
     )
     assert hub.requests == []
@@ -142,6 +155,25 @@ def test_file_altered_in_the_cache(hub: Hub, pinned: str, sercli: Sercli) -> Non
     assert "not as published; `sercli zoo pull` brings it again" in err
     code, _, err = sercli("zoo", "pull", pinned)
     assert (code, err) == (0, f"{pinned}: model.onnx not as published; pulled again\n")
+    assert sercli("zoo", "verify", pinned)[0] == 0
+
+
+def test_content_that_repositories_share(hub: Hub, pinned: str, sercli: Sercli, tmp_path: Path) -> None:
+    """Newer caches keep large contents once, under another hash, and `blobs` links to them."""
+    _, out, _ = sercli("zoo", "pull", pinned)
+    blob = Path(out.strip()) / "model.onnx"
+    blob = blob.parent / blob.readlink()
+    shared = tmp_path / "hf" / "hub" / "blobs" / "ab" / ("ab" * 32)
+    shared.parent.mkdir(parents=True)
+    content = blob.read_bytes()
+    blob.rename(shared)
+    blob.symlink_to(shared)
+    assert sercli("zoo", "verify", pinned)[:2] == (0, f"{pinned}  ok, 7 files  {out}")
+    shared.write_bytes(content + b"\0")
+    assert failed(sercli("predict", "a.wav", "-m", pinned)).endswith("not the file that was published; " + AGAIN)
+    code, _, err = sercli("zoo", "pull", pinned)
+    assert (code, err) == (0, f"{pinned}: model.onnx not as published; pulled again\n")
+    assert not shared.exists()
     assert sercli("zoo", "verify", pinned)[0] == 0
 
 

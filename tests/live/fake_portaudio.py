@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from sercli.live.clock import Stop
+from sercli.live.stop import Stop
 
 STEREO = {"name": "USB Headset: Audio (hw:1,0)", "max_input_channels": 2, "default_samplerate": 44_100.0}
 MONO = {"name": "Built-in Microphone", "max_input_channels": 1, "default_samplerate": 16_000.0}
@@ -27,11 +27,14 @@ class FakePortAudio:
     """Put it into sys.modules as "sounddevice"."""
 
     script: Sequence[np.ndarray | str] = ()
-    """blocks of shape (frames, channels); "overflow" flags the next one, "end" is the device's end, "hang" silence"""
+    """blocks of shape (frames, channels); "overflow" flags the next one, "end" is the device's end, "broken" one that
+    is only seen when the stream is asked"""
     inputs: Sequence[dict[str, Any]] = (SPEAKER, MONO)
     chosen: int = 1
     refuse: Callable[[dict[str, Any]], str | None] = lambda _settings: None
     """says why a stream with these settings cannot be opened"""
+    refuse_start: Callable[[dict[str, Any]], str | None] = lambda _settings: None
+    """says why a stream that is open cannot start"""
     opened: list[dict[str, Any]] = field(default_factory=list)
     closed: int = 0
     PortAudioError = PortAudioError
@@ -54,17 +57,27 @@ class FakePortAudio:
 class _Stream:
     def __init__(self, library: FakePortAudio, settings: dict[str, Any]) -> None:
         self._library, self._settings = library, settings
-        self.active = False
+        self._active = self._broken = False
         self._closing = Stop()
         self._thread = threading.Thread(target=self._run)
 
+    @property
+    def active(self) -> bool:
+        if self._broken:
+            raise PortAudioError("Unanticipated host error [PaErrorCode -9999]")
+        return self._active
+
     def start(self) -> None:
-        self.active = True
+        reason = self._library.refuse_start(self._settings)
+        if reason is not None:
+            raise PortAudioError(reason)
+        self._active = True
         self._thread.start()
 
     def close(self) -> None:
         self._closing.asked = True
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
         self._library.closed += 1
 
     def _run(self) -> None:
@@ -81,10 +94,12 @@ class _Stream:
                 overflow = True
             elif item == "end":
                 break
+            elif item == "broken":
+                self._broken = True
         else:
             while not self._closing.asked:
                 time.sleep(0.01)
-        self.active = False
+        self._active = False
         self._settings["finished_callback"]()
 
 

@@ -17,9 +17,9 @@ import soundfile
 import sercli
 from sercli.errors import MicrophoneError
 from sercli.live import microphone as module
-from sercli.live.clock import Stop
 from sercli.live.devices import devices, find
 from sercli.live.microphone import Microphone
+from sercli.live.stop import Stop
 from tests.live.fake_portaudio import MONO, SPEAKER, STEREO, FakePortAudio, blocks
 from tests.live.voice import voice
 from tests.tiny import RATE
@@ -117,9 +117,10 @@ def test_digital_silence_is_told(install: Install) -> None:
     ]
 
 
-def test_unplugged(install: Install) -> None:
+@pytest.mark.parametrize("end", ["end", "broken"])
+def test_unplugged(install: Install, end: str) -> None:
     signal = voice(300, 0.2)
-    install([*blocks(signal, 320), "end"])
+    install([*blocks(signal, 320), end])
     found: list[np.ndarray] = []
     with (
         pytest.raises(MicrophoneError, match="Built-in Microphone: the device is gone; plug it in"),
@@ -157,6 +158,13 @@ def test_why_it_does_not_open(install: Install, reason: str, message: str) -> No
     with pytest.raises(MicrophoneError, match=f"^Built-in Microphone: {message}") as told:
         record()
     assert "\n" not in str(told.value)
+
+
+def test_what_opened_but_does_not_start_is_closed(install: Install) -> None:
+    fake = install(refuse_start=lambda _: "Device unavailable [PaErrorCode -9985]")
+    with pytest.raises(MicrophoneError, match=r"^Built-in Microphone: busy"):
+        record()
+    assert (len(fake.opened), fake.closed) == (1, 1)
 
 
 def test_no_microphone(install: Install) -> None:

@@ -158,8 +158,11 @@ def test_stream(tiny_bundle: Path, tmp_path: Path) -> None:
     )
     assert [hop.label for hop in hops] == ["sad"] * 5
     assert all(isinstance(hop, sercli.Hop) for hop in hops)
-    with pytest.raises(UsageError, match="record"):
-        sercli.stream(tiny_bundle, replay=tmp_path / "a.wav", record=tmp_path / "b.wav")
+    for wrong in ({"record": tmp_path / "b.wav"}, {"device": 1}, {"channels": 2}):
+        with pytest.raises(UsageError, match="belong to a microphone"):
+            sercli.stream(tiny_bundle, replay=tmp_path / "a.wav", **wrong)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="fast needs replay"):
+        sercli.stream(tiny_bundle, fast=True)
 
 
 def test_stream_in_real_time(tiny_bundle: Path, tmp_path: Path) -> None:
