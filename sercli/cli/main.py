@@ -27,6 +27,7 @@ COMMANDS = {
     "zoo": "List, pull, verify and publish students.",
     "cache": "Show or clear what teachers have computed.",
     "corpus": "List, tabulate and check speech corpora.",
+    "doctor": "Examine this installation, and say what mends it.",
 }
 """Verb to one-line help. The module is `sercli.cli.VERB`, the command its attribute `VERB`."""
 MODULES = {"eval": "evaluate"}
