@@ -94,11 +94,21 @@ def normalise(word: str) -> str | None:
 
 
 def labels_of(name: str) -> tuple[str, ...]:
-    """Return the labels of a named set, in model order.
+    """Return the labels of a set, in model order.
+
+    Args:
+        name: of a set in LABEL_SETS, or a set of one's own: its labels, parted by commas
 
     Raises:
-        LabelError: there is no set of that name.
+        LabelError: there is no set of that name, or one's own has a label twice.
     """
+    if "," in name:
+        own = tuple(normalise(word) or word.strip().lower() for word in name.split(",") if word.strip())
+        if len(set(own)) < max(len(own), 2):
+            raise LabelError(
+                f'label set "{name}": needs two labels or more, each once; {", ".join(own)} is what it says'
+            )
+        return own
     if name not in LABEL_SETS:
         known = ", ".join(LABEL_SETS)
         raise LabelError(f'unknown label set "{name}"{nearest(name, LABEL_SETS)}; choose one of {known}')
@@ -110,7 +120,7 @@ def map_label(emotion: str, label_set: str, corpus: str = "") -> str | None:
 
     Args:
         emotion: the word a corpus or table uses, any case; empty if unlabelled
-        label_set: name of a set in LABEL_SETS, or NATIVE
+        label_set: a set as `labels_of` takes it, or NATIVE
         corpus: where the word comes from, for the error message
 
     Returns:
@@ -133,11 +143,12 @@ def place(emotion: str, labels: Sequence[str], corpus: str = "") -> str | None:
     Raises:
         LabelError: unknown word.
     """
-    canonical = normalise(emotion)
+    word = emotion.strip().lower()
+    canonical = normalise(emotion) or (word if word in labels else None)
     if canonical is None:
         where = f" of corpus {corpus}" if corpus else ""
-        hint = nearest(emotion.lower(), _CANONICAL)
-        raise LabelError(f'unknown emotion "{emotion}"{where}{hint}; rename it in the table')
+        hint = nearest(word, _CANONICAL)
+        raise LabelError(f'unknown emotion "{emotion}"{where}{hint}; rename it, or make it one of your own labels')
     for label in (canonical, MERGED.get(canonical)):
         if label in labels:
             return label

@@ -20,6 +20,7 @@ from sercli.errors import ExitCode, SercliError
 COMMANDS = {
     "predict": "Label speech files, folders or standard input.",
     "listen": "Follow the emotion of a voice live, from the microphone.",
+    "new": "Make a project for recordings of your own: folders, recipes, README.",
     "train": "Train a model from a recipe.",
     "distill": "Train a student from a teacher.",
     "eval": "Measure a model or a recipe: figures with intervals, noise, cost, pictures.",
