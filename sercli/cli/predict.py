@@ -16,6 +16,7 @@ from sercli.errors import OutputError, SercliError, UsageError
 if TYPE_CHECKING:
     from sercli.runtime.batch import Report, Settings, Workers
     from sercli.runtime.inputs import Inputs
+    from sercli.runtime.prediction import Prediction
     from sercli.runtime.student import Student
 
 ROW_FORMATS = ("table", "csv", "json", "jsonl")
@@ -48,7 +49,14 @@ BY_EXTENSION = {".csv": "csv", ".json": "json", ".srt": "srt", ".textgrid": "tex
     type=click.Path(path_type=Path),
     help="Write results here instead of standard output; a folder for srt, textgrid and audacity of several inputs.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace an existing --output.")
+@click.option(
+    "--report",
+    "page",
+    metavar="FILE.html",
+    type=click.Path(path_type=Path),
+    help="Also make a page of one recording: waveform, emotion over time, table, sound; implies --timeline.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace an existing --output or --report.")
 @click.option(
     "--resume", is_flag=True, help="Continue an interrupted --output (csv, json, jsonl): label what it lacks."
 )
@@ -117,8 +125,8 @@ def predict(paths: tuple[str, ...], **options: Any) -> int:
     student = load(options["model"], precision=options["precision"], offline=options["offline"])
     settings = _settings(student, form, options)
     inputs = Inputs(paths, options["stdin_name"])
-    if options["target"] is not None:
-        refuse_input_as_output(options["target"], paths)
+    for file in filter(None, (options["target"], options["page"])):
+        refuse_input_as_output(file, paths)
     if options["verbose"]:
         output.note(f"model {student.id}, {student.config.parameters} parameters, {threads} threads")
     report = Report()
@@ -143,6 +151,10 @@ def _format(options: dict[str, Any]) -> str:
     return "table" if sys.stdout.isatty() else "jsonl"
 
 
+def _windowed(form: str, options: dict[str, Any]) -> bool:
+    return options["timeline"] or options["page"] is not None or form in SEGMENT_FORMATS
+
+
 def _check_options(paths: tuple[str, ...], form: str, options: dict[str, Any]) -> None:
     """Refuse combinations that cannot be meant, before anything is loaded."""
     if options["raw"] and options["rate"] is None:
@@ -151,10 +163,14 @@ def _check_options(paths: tuple[str, ...], form: str, options: dict[str, Any]) -
         if options[name] is not None and not options["raw"]:
             raise UsageError(f"--{name} describes raw PCM; add --raw, or leave it out")
     for name in ("window", "hop"):
-        if options[name] is not None and not options["timeline"] and form not in SEGMENT_FORMATS:
+        if options[name] is not None and not _windowed(form, options):
             raise UsageError(f"--{name} needs --timeline")
-    if options["target"] is None and (options["overwrite"] or options["resume"]):
-        raise UsageError("--overwrite and --resume need --output")
+    if options["target"] is None and options["resume"]:
+        raise UsageError("--resume needs --output")
+    if options["target"] is None and options["page"] is None and options["overwrite"]:
+        raise UsageError("--overwrite needs --output or --report")
+    if options["page"] is not None:
+        _check_report(paths, form, options)
     if options["overwrite"] and options["resume"]:
         raise UsageError("--overwrite and --resume exclude each other; choose one")
     if options["resume"] and form not in RESUMABLE:
@@ -172,6 +188,20 @@ def _check_options(paths: tuple[str, ...], form: str, options: dict[str, Any]) -
         raise UsageError("--raw reads files and standard input, not folders")
 
 
+def _check_report(paths: tuple[str, ...], form: str, options: dict[str, Any]) -> None:
+    """Refuse what no page can be made of, or would take the place of another, before hours of work."""
+    from sercli.runtime.sink import refuse_existing
+
+    if len(paths) != 1 or Path(paths[0]).is_dir():
+        raise UsageError("--report is a page of one recording; name one file")
+    if paths[0] == "-":
+        raise UsageError("--report reads its recording twice, and standard input can be read only once; name a file")
+    if options["resume"] or form in SEGMENT_FORMATS:
+        raise UsageError(f"--report needs every window as a row; leave out {'--resume' if options['resume'] else form}")
+    if not options["overwrite"]:
+        refuse_existing(options["page"])
+
+
 def _settings(student: Student, form: str, options: dict[str, Any]) -> Settings:
     from sercli.audio import RawFormat
     from sercli.runtime.batch import Settings
@@ -185,7 +215,7 @@ def _settings(student: Student, form: str, options: dict[str, Any]) -> Settings:
         raise UsageError(f"--window must be at least {student.config.min_seconds:g} s for {student.config.name}")
     return Settings(
         decision=student.decision(wanted, options["threshold"]),
-        timeline=options["timeline"] or form in SEGMENT_FORMATS,
+        timeline=_windowed(form, options),
         window_seconds=window,
         hop_seconds=options["hop"],
         gate_dbfs=SILENCE_DBFS if options["silence"] is None else options["silence"],
@@ -220,18 +250,40 @@ def _write_rows(
         if not earlier.rows:
             sink.write(writer.head())
         first = not earlier.rows
+        timeline = []
         try:
             for outcome in label(student, inputs, settings, workers, earlier.done):
                 sink.write(writer.row(row_of(outcome, student.id, settings), first))
                 first = False
                 report.count(outcome)
                 bar.update(int(outcome.last))
+                if options["page"] is not None and outcome.prediction is not None:
+                    timeline.append(outcome.prediction)
         except BaseException:
             sink.cut()
             with suppress(OutputError, BrokenPipeError):  # the first failure is the one to tell
                 sink.write(writer.tail())
             raise
         sink.write(writer.tail())
+    if timeline and not report.failed:
+        _write_page(student, inputs, timeline, settings, options)
+
+
+def _write_page(
+    student: Student, inputs: Inputs, timeline: list[Prediction], settings: Settings, options: dict[str, Any]
+) -> None:
+    """Read the one recording again, for its waveform and its sound, and make the page."""
+    from sercli.audio import opened
+    from sercli.runtime.page import Sound, page
+    from sercli.runtime.sink import output_file
+
+    (source,) = inputs
+    with opened(source.path, settings.raw) as recording:
+        sound = Sound.of(recording.blocks())
+    with output_file(options["page"], overwrite=options["overwrite"]) as sink:
+        sink.write(page(source.name, sound, timeline, settings.decision.classes, student.id))
+    if not options["quiet"]:
+        output.note(f"{options['page']}: a page to open in a browser, {sink.size / 1e6:.2f} MB")
 
 
 def _write_segments(
