@@ -8,12 +8,12 @@ corpus file code -> native word -> canonical word -> label of the set asked for
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sercli.errors import LabelError
+from sercli.nearest import nearest
 
 if TYPE_CHECKING:
     from sercli.corpora.table import Utterance
@@ -80,12 +80,6 @@ COLOURS: dict[str, str] = {
 """Hex colour per label: the colour-blind-safe palette of Okabe and Ito, a grey for neutral, a wine red of Tol's."""
 
 _CANONICAL = {word: label for label, words in SYNONYMS.items() for word in (label, *words)}
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """Return ` (did you mean "x"?)` for the most similar known word, or an empty string."""
-    found = difflib.get_close_matches(word, list(known), n=1)
-    return f' (did you mean "{found[0]}"?)' if found else ""
 
 
 def normalise(word: str) -> str | None:

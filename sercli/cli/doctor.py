@@ -5,11 +5,12 @@ from __future__ import annotations
 import click
 
 from sercli.cli import output
+from sercli.cli.options import table_or_json
 from sercli.errors import ExitCode
 
 
 @click.command(epilog="Exit codes: 0 nothing is broken, 1 something is, 2 wrong usage.")
-@click.option("-f", "--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@table_or_json
 @click.option("--online", is_flag=True, help="Ask the Hub too whether it answers; without this, no network call.")
 @click.pass_context
 def doctor(ctx: click.Context, form: str, online: bool) -> None:

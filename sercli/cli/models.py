@@ -19,8 +19,13 @@ model_option = click.option(
     show_default=True,
     metavar="MODEL",
     shell_complete=complete_model,
-    help="Name of the zoo, bundle folder, or hf:OWNER/REPO@REVISION.",
+    help="Name of the zoo such as `micro`, bundle folder, or hf:OWNER/REPO@REVISION.",
 )
 offline_option = click.option(
     "--offline", is_flag=True, help="Never ask the Hub: use what is cached, or fail. HF_HUB_OFFLINE=1 does the same."
+)
+labels_option = click.option(
+    "--labels",
+    metavar="A,B,...",
+    help="Choose among these classes only, such as `happy,angry`; their scores sum to 1.  [default: all it has]",
 )

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sercli.cli import output
-from sercli.cli.models import model_option, offline_option
+from sercli.cli.models import labels_option, model_option, offline_option
+from sercli.cli.options import Choice, precision_option
 from sercli.errors import OutputError, SercliError, UsageError
 
 if TYPE_CHECKING:
@@ -37,9 +38,9 @@ BY_EXTENSION = {".csv": "csv", ".json": "json", ".srt": "srt", ".textgrid": "tex
     "-f",
     "--format",
     "form",
-    type=click.Choice(ROW_FORMATS + SEGMENT_FORMATS),
-    help="Default: table on a terminal, jsonl when piped, by extension with --output. "
-    "srt, textgrid and audacity imply --timeline.",
+    type=Choice(ROW_FORMATS + SEGMENT_FORMATS),
+    help="srt, textgrid and audacity imply --timeline.  [default: table on a terminal, jsonl when piped, by the "
+    "extension of --output]",
 )
 @click.option(
     "-o",
@@ -47,14 +48,15 @@ BY_EXTENSION = {".csv": "csv", ".json": "json", ".srt": "srt", ".textgrid": "tex
     "target",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="Write results here instead of standard output; a folder for srt, textgrid and audacity of several inputs.",
+    help="Write results here; a folder for srt, textgrid and audacity of several inputs.  [default: standard output]",
 )
 @click.option(
     "--report",
     "page",
     metavar="FILE.html",
     type=click.Path(path_type=Path),
-    help="Also make a page of one recording: waveform, emotion over time, table, sound; implies --timeline.",
+    help="Also make a page of one recording: waveform, emotion over time, table, sound; implies --timeline.  "
+    "[default: none]",
 )
 @click.option("--overwrite", is_flag=True, help="Replace an existing --output or --report.")
 @click.option(
@@ -65,41 +67,62 @@ BY_EXTENSION = {".csv": "csv", ".json": "json", ".srt": "srt", ".textgrid": "tex
     "--window",
     type=click.FloatRange(0, min_open=True),
     metavar="SECONDS",
-    help="Length of a timeline's window.  [default: the model's, usually 3]",
+    help="Length of a timeline's window, such as `--window 2`.  [default: the model's, usually 3]",
 )
 @click.option(
     "--hop",
     type=click.FloatRange(0, min_open=True),
     metavar="SECONDS",
-    help="Distance of the windows' starts.  [default: the model's, usually 1]",
+    help="Distance of the windows' starts, such as `--hop 0.5`.  [default: the model's, usually 1]",
 )
 @click.option(
     "--silence",
     type=click.FloatRange(-200, 0),
     metavar="DBFS",
-    help="What stays below this level is silence.  [default: -60]",
+    help="What stays below this level is silence, such as `--silence -45`.  [default: -60]",
 )
-@click.option("--top", type=click.IntRange(1), metavar="N", help="Scores of the N best classes only, best first.")
-@click.option("--labels", metavar="A,B,...", help="Choose among these classes only; their scores sum to 1.")
+@click.option(
+    "--top",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Scores of the N best classes only, best first, such as `--top 3`.  [default: all classes]",
+)
+@labels_option
 @click.option(
     "--threshold",
     type=click.FloatRange(0, 1),
     metavar="P",
-    help="Label 'uncertain' below this score; 0 never.  [default: the model's calibrated one]",
+    help="Label 'uncertain' below this score from 0 to 1, such as `0.5`; 0 never.  "
+    "[default: the model's calibrated one]",
+)
+@precision_option
+@click.option(
+    "--threads",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Files or windows at once, such as `--threads 2`.  [default: all cores]",
+)
+@click.option("--raw", is_flag=True, help="Inputs are headerless PCM; needs --rate.")
+@click.option(
+    "--rate",
+    type=click.IntRange(1),
+    metavar="HZ",
+    help="Sample rate of raw PCM, such as `--rate 16000`.  [default: none, --raw needs it]",
+)
+@click.option("--dtype", type=Choice(PCM_CHOICES), help="Sample format of raw PCM.  [default: s16le]")
+@click.option(
+    "--channels",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Interleaved channels of raw PCM, such as `--channels 2`.  [default: 1]",
 )
 @click.option(
-    "--precision",
-    type=click.Choice(["float32", "int8"]),
-    default="float32",
+    "--stdin-name",
+    default="-",
+    metavar="NAME",
     show_default=True,
-    help="Which graph of the bundle to run.",
+    help="What results call standard input, such as `call-7`.",
 )
-@click.option("--threads", type=click.IntRange(1), metavar="N", help="Files or windows at once.  [default: all cores]")
-@click.option("--raw", is_flag=True, help="Inputs are headerless PCM; needs --rate.")
-@click.option("--rate", type=click.IntRange(1), metavar="HZ", help="Sample rate of raw PCM.")
-@click.option("--dtype", type=click.Choice(PCM_CHOICES), help="Sample format of raw PCM.  [default: s16le]")
-@click.option("--channels", type=click.IntRange(1), metavar="N", help="Channels of raw PCM.  [default: 1]")
-@click.option("--stdin-name", default="-", metavar="NAME", show_default=True, help="What results call standard input.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress bar, no summary; failures are still told.")
 @click.option("-v", "--verbose", is_flag=True, help="Tell the model, the threads and the speed.")
 def predict(paths: tuple[str, ...], **options: Any) -> int:

@@ -16,7 +16,7 @@ from typing import Any
 
 from sercli.corpora.table import Utterance
 from sercli.errors import CorpusError, LeakError, UsageError
-from sercli.labels import nearest
+from sercli.nearest import nearest
 
 FOLDS = Path(__file__).parent / "folds"
 """One JSON file per published protocol."""

@@ -16,7 +16,7 @@ from sercli.hub.check import check_bundle
 from sercli.hub.find import Found
 from sercli.hub.manifest import NAME, Entry, Where, entry_of, published
 from sercli.hub.push import Pushed, push
-from sercli.labels import nearest
+from sercli.nearest import nearest
 from sercli.runtime.bundle import BUNDLE_FILES, CONFIG_FILE, BundleConfig
 
 MANIFEST = "manifest.yaml"
