@@ -40,6 +40,11 @@ def report_of(page: Path, script: str, width: int = 1_200) -> dict[str, Any]:
         page: an HTML file; what it refers to must lie beside it
         script: JavaScript that may await, and fills the object `report`
     """
+    return report_from(page, page.parent.as_uri(), script, width)
+
+
+def report_from(page: Path, address: str, script: str, width: int = 1_200) -> dict[str, Any]:
+    """Do as `report_of`, with the page's folder at an address."""
     arrived: list[str] = []
     there = threading.Event()
 
@@ -53,27 +58,23 @@ def report_of(page: Path, script: str, width: int = 1_200) -> dict[str, Any]:
         def log_message(self, format: str, *_: object) -> None:
             return
 
-    profile = page.parent / "chromium"
+    profile, log = page.parent / "chromium", page.parent / "chromium.log"
     with HTTPServer(("127.0.0.1", 0), Mailbox) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         # The page's own policy lets nothing out, a report included: only the copy is without it.
         text = page.read_text(encoding="utf-8").replace("Content-Security-Policy", "X-Not-In-The-Test")
-        reporting = page.with_name(f"{page.stem}-reporting.html")
-        address = f"http://127.0.0.1:{server.server_port}/"
-        reporting.write_text(text + REPORT.format(address=address, script=script), encoding="utf-8")
-        frame = page.with_name(f"{page.stem}-frame.html")
+        reporting, frame = (page.with_name(f"{page.stem}-{kind}.html") for kind in ("reporting", "frame"))
+        mailbox = f"http://127.0.0.1:{server.server_port}/"
+        reporting.write_text(text + REPORT.format(address=mailbox, script=script), encoding="utf-8")
         style = f"width: {width}px; height: 800px; border: 0"
         frame.write_text(f'<iframe src="{reporting.name}" allow="autoplay" style="{style}"></iframe>', encoding="utf-8")
-        command = [str(CHROMIUM), *FLAGS, f"--user-data-dir={profile}", frame.as_uri()]
-        errors = (page.parent / "chromium.log").open("wb")
-        with (
-            errors,
-            subprocess.Popen(command, stdout=errors, stderr=errors, env={**os.environ, "HOME": str(profile)}) as run,
-        ):
+        command = [str(CHROMIUM), *FLAGS, f"--user-data-dir={profile}", f"{address}/{frame.name}"]
+        environment = {**os.environ, "HOME": str(profile)}
+        with log.open("wb") as errors, subprocess.Popen(command, stdout=errors, stderr=errors, env=environment) as run:
             there.wait(PATIENCE_SECONDS)
             run.terminate()
         server.shutdown()
-    assert arrived, (page.parent / "chromium.log").read_text(errors="replace")[-2_000:]
+    assert arrived, log.read_text(errors="replace")[-2_000:]
     found: dict[str, Any] = json.loads(arrived[0])
     assert "error" not in found, found["error"]
     return found
