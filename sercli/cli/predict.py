@@ -297,12 +297,12 @@ def _write_page(
 ) -> None:
     """Read the one recording again, for its waveform and its sound, and make the page."""
     from sercli.audio import opened
-    from sercli.runtime.page import Sound, page
+    from sercli.runtime.page import hear, page
     from sercli.runtime.sink import output_file
 
     (source,) = inputs
     with opened(source.path, settings.raw) as recording:
-        sound = Sound.of(recording.blocks())
+        sound = hear(recording.blocks())
     with output_file(options["page"], overwrite=options["overwrite"]) as sink:
         sink.write(page(source.name, sound, timeline, settings.decision.classes, student.id))
     if not options["quiet"]:

@@ -12,7 +12,7 @@ import io
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,52 +43,41 @@ PURPOSE = (
 )
 
 
-@dataclass
+@dataclass(frozen=True)
 class Sound:
-    """What the page needs of a recording, gathered block by block: its peaks, and itself, compressed."""
+    """What the page needs of a recording besides its timeline."""
 
-    form: str = field(default_factory=lambda: _form())
-    samples: int = 0
-    _peaks: list[NDArray[np.float32]] = field(default_factory=list)
-    _rest: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
-    _file: io.BytesIO = field(default_factory=io.BytesIO)
+    seconds: float
+    peaks: NDArray[np.uint8]
+    """largest magnitude of each stretch, 255 is full scale, shape (at most MOST_PEAKS,)"""
+    step: float
+    """length of such a stretch in seconds"""
+    form: str
+    """what it is kept as, a key of MIME"""
+    encoded: bytes
+    """the recording, mono at 16 kHz, as a file of that form"""
 
-    @classmethod
-    def of(cls, blocks: Iterable[NDArray[np.float32]]) -> Sound:
-        """Gather a stream of consecutive mono blocks at 16 kHz, float32, shape (samples,) each."""
-        import soundfile
 
-        sound = cls()
-        with soundfile.SoundFile(sound._file, "w", SAMPLE_RATE, 1, format=sound.form) as file:
-            for block in blocks:
-                file.write(np.clip(block, -1.0, 1.0))
-                sound._add(block)
-        return sound
+def hear(blocks: Iterable[NDArray[np.float32]]) -> Sound:
+    """Gather a stream of consecutive mono blocks at 16 kHz, float32, shape (samples,) each."""
+    import soundfile
 
-    def _add(self, block: NDArray[np.float32]) -> None:
-        self.samples += len(block)
-        held = np.concatenate([self._rest, np.abs(block)])
-        whole = len(held) // PEAK_SAMPLES * PEAK_SAMPLES
-        self._peaks.append(held[:whole].reshape(-1, PEAK_SAMPLES).max(axis=1))
-        self._rest = held[whole:]
-
-    @property
-    def seconds(self) -> float:
-        """Length."""
-        return self.samples / SAMPLE_RATE
-
-    @property
-    def encoded(self) -> bytes:
-        """The audio file."""
-        return self._file.getvalue()
-
-    def peaks(self) -> tuple[NDArray[np.uint8], float]:
-        """Largest magnitudes, 255 is full scale, shape (at most MOST_PEAKS,), and the seconds between them."""
-        last = [self._rest.max(keepdims=True)] if len(self._rest) else []
-        found = np.concatenate([*self._peaks, *last]) if self._peaks or last else np.zeros(1, np.float32)
-        joined = -(-len(found) // MOST_PEAKS)
-        padded = np.pad(found, (0, -len(found) % joined)).reshape(-1, joined).max(axis=1)
-        return np.round(255 * np.minimum(padded, 1.0)).astype(np.uint8), joined * PEAK_SAMPLES / SAMPLE_RATE
+    form = "MP3" if "MP3" in soundfile.available_formats() else "FLAC"
+    kept, peaks, samples = io.BytesIO(), [np.zeros(0, np.float32)], 0
+    rest = np.zeros(0, np.float32)  # magnitudes that do not fill a stretch yet
+    with soundfile.SoundFile(kept, "w", SAMPLE_RATE, 1, format=form) as file:
+        for block in blocks:
+            file.write(np.clip(block, -1.0, 1.0))
+            samples += len(block)
+            rest = np.concatenate([rest, np.abs(block)])
+            whole = len(rest) // PEAK_SAMPLES * PEAK_SAMPLES
+            peaks.append(rest[:whole].reshape(-1, PEAK_SAMPLES).max(axis=1))
+            rest = rest[whole:]
+    found = np.concatenate([*peaks, rest.max(keepdims=True, initial=0.0)])
+    joined = -(-len(found) // MOST_PEAKS)
+    loudest = np.pad(found, (0, -len(found) % joined)).reshape(-1, joined).max(axis=1)
+    scaled = np.round(255 * np.minimum(loudest, 1.0)).astype(np.uint8)
+    return Sound(samples / SAMPLE_RATE, scaled, joined * PEAK_SAMPLES / SAMPLE_RATE, form, kept.getvalue())
 
 
 def page(name: str, sound: Sound, timeline: Sequence[Prediction], classes: Sequence[str], model: str) -> str:
@@ -106,15 +95,14 @@ def page(name: str, sound: Sound, timeline: Sequence[Prediction], classes: Seque
     """
     stretches = list(segments(timeline))
     colours = _colours([*classes, UNCERTAIN])
-    peaks, step = sound.peaks()
     tenths = any(one.start % 1 for one in stretches)
     data = {
         "tenths": tenths,
         "seconds": round(sound.seconds, 3),
         "classes": list(classes),
         "colours": colours,
-        "step": step,
-        "peaks": base64.b64encode(peaks.tobytes()).decode("ascii"),
+        "step": sound.step,
+        "peaks": base64.b64encode(sound.peaks.tobytes()).decode("ascii"),
         "segments": [[round(one.start, 3), round(one.end, 3), one.label, round(one.score, 3)] for one in stretches],
         "windows": [
             [round(piece.start, 3), round(piece.end, 3), window.label, round(window.score, 3), _scores(window, classes)]
@@ -146,12 +134,6 @@ def clock(seconds: float, tenths: bool = False) -> str:
     minutes, rest = divmod(units // 10, 60)
     text = f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}" if minutes >= 60 else f"{minutes}:{rest:02d}"
     return f"{text}.{units % 10}" if tenths else text
-
-
-def _form() -> str:
-    import soundfile
-
-    return "MP3" if "MP3" in soundfile.available_formats() else "FLAC"
 
 
 def _scores(window: Prediction, classes: Sequence[str]) -> list[float]:
