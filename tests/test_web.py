@@ -10,7 +10,7 @@ import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +18,7 @@ import soundfile
 
 import sercli
 from sercli.hub.bundled import DEFAULT_MODEL, students
+from sercli.runtime.student import Precision
 from tests.browser import needs_chromium, report_from
 
 ROOT = Path(__file__).parents[1]
@@ -25,6 +26,8 @@ WEB = ROOT / "docs" / "web"
 VERSION = "1.30.0"
 RUNTIME = ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm")
 PATIENCE_SECONDS = 120
+PRECISIONS: dict[Precision, float] = {"float32": 1e-3, "int8": 2e-2}
+"""Precision to how far scores may be apart: int8 rounds differently from processor to processor, WebAssembly too."""
 
 SCRIPT = """
   const { decode, load } = await import("./student.js");
@@ -76,7 +79,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Quiet(SimpleHTTPRequestHandler):
     """Files, with the type that browsers want of modules, and nothing on stderr."""
 
-    extensions_map: ClassVar[dict[str, str]] = {
+    extensions_map = {  # noqa: RUF012 - the base class has it so
         **SimpleHTTPRequestHandler.extensions_map,
         ".mjs": "text/javascript",
         ".wasm": "application/wasm",
@@ -94,8 +97,7 @@ def test_scores_are_those_of_python(site: Path) -> None:
         address = f"http://127.0.0.1:{server.server_port}"
         found = report_from(site / "index.html", address, SCRIPT.replace("NAMES", json.dumps(names)))
         server.shutdown()
-    # int8 arithmetic rounds differently from processor to processor, WebAssembly being one of them
-    for place, precision, apart in ((0, "float32", 1e-3), (1, "int8", 2e-2)):
+    for place, (precision, apart) in enumerate(PRECISIONS.items()):
         student = sercli.load(DEFAULT_MODEL, precision=precision)
         for name in names:
             said: dict[str, Any] = found["said"][name][place]
