@@ -13,6 +13,7 @@ from sercli.cli.main import GROUPS, cli
 from sercli.errors import ExitCode
 
 PAGE = "sercli.1"
+EVERYWHERE = "Every command tells its options with -h or --help; sercli --version tells the version."
 EXIT = {
     ExitCode.DONE: "everything was done",
     ExitCode.FAILED: "the command failed, or nothing could be labelled",
@@ -50,7 +51,7 @@ def source() -> str:
         ".B sercli",
         "COMMAND [OPTIONS] [ARGUMENTS]",
         ".SH DESCRIPTION",
-        *(line for paragraph in described for line in (".PP", _text(paragraph))),
+        *(line for paragraph in [*described, EVERYWHERE] for line in (".PP", _text(paragraph))),
     ]
     context = click.Context(cli, info_name="sercli")
     for heading, verbs in GROUPS.items():
@@ -81,7 +82,7 @@ def _command(command: click.Command, context: click.Context) -> Iterator[str]:
             assert below is not None
             yield from _command(below, click.Context(below, context, info_name=name))
         return
-    for option in command.get_params(context):
+    for option in command.params:  # without --help, which every command has
         record = option.get_help_record(context)
         if record and isinstance(option, click.Option):
             yield from (".TP", f"\\fB{_text(record[0])}\\fR", _text(" ".join(record[1].split())))
