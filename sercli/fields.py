@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from difflib import get_close_matches
+from collections.abc import Iterator, Mapping
 from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from sercli.errors import RecipeError
+from sercli.nearest import closest, nearest_or_all
 
 Part = TypeVar("Part")
 
@@ -28,10 +28,19 @@ def from_dict(kind: type[Part], values: Mapping[str, Any], place: str, what: str
     hints = get_type_hints(kind)
     for key in values:
         if key not in hints:
-            near = get_close_matches(str(key), hints, n=1)
-            hint = f"did you mean {place}{near[0]!s}?" if near else f"known: {', '.join(hints)}"
+            deeper = [] if closest(key, hints) else [name for name in _below(hints) if name.endswith(f".{key}")]
+            hint = f"did you mean {place}{deeper[0]}?" if deeper else nearest_or_all(key, hints, place)
             raise RecipeError(f"unknown {what} {place}{key}; {hint}")
     return kind(**{key: _convert(hints[key], value, f"{place}{key}", what) for key, value in values.items()})
+
+
+def _below(hints: Mapping[str, Any], place: str = "") -> Iterator[str]:
+    """Name the keys of the sections among a dataclass's keys, `optim.epochs`, for those who forget the section."""
+    for name, kind in hints.items():
+        if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+            below = get_type_hints(kind)
+            yield from (f"{place}{name}.{key}" for key in below)
+            yield from _below(below, f"{place}{name}.")
 
 
 def _convert(kind: Any, value: Any, place: str, what: str) -> Any:

@@ -8,12 +8,12 @@ corpus file code -> native word -> canonical word -> label of the set asked for
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sercli.errors import LabelError
+from sercli.nearest import nearest
 
 if TYPE_CHECKING:
     from sercli.corpora.table import Utterance
@@ -82,23 +82,27 @@ COLOURS: dict[str, str] = {
 _CANONICAL = {word: label for label, words in SYNONYMS.items() for word in (label, *words)}
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """Return ` (did you mean "x"?)` for the most similar known word, or an empty string."""
-    found = difflib.get_close_matches(word, list(known), n=1)
-    return f' (did you mean "{found[0]}"?)' if found else ""
-
-
 def normalise(word: str) -> str | None:
     """Return the canonical word for an emotion word of any corpus, or None if the word is unknown."""
     return _CANONICAL.get(" ".join(word.lower().replace("_", " ").replace("-", " ").split()))
 
 
 def labels_of(name: str) -> tuple[str, ...]:
-    """Return the labels of a named set, in model order.
+    """Return the labels of a set, in model order.
+
+    Args:
+        name: of a set in LABEL_SETS, or a set of one's own: its labels, parted by commas
 
     Raises:
-        LabelError: there is no set of that name.
+        LabelError: there is no set of that name, or one's own has a label twice.
     """
+    if "," in name:
+        own = tuple(normalise(word) or word.strip().lower() for word in name.split(",") if word.strip())
+        if len(set(own)) < max(len(own), 2):
+            raise LabelError(
+                f'label set "{name}": needs two labels or more, each once; {", ".join(own)} is what it says'
+            )
+        return own
     if name not in LABEL_SETS:
         known = ", ".join(LABEL_SETS)
         raise LabelError(f'unknown label set "{name}"{nearest(name, LABEL_SETS)}; choose one of {known}')
@@ -110,7 +114,7 @@ def map_label(emotion: str, label_set: str, corpus: str = "") -> str | None:
 
     Args:
         emotion: the word a corpus or table uses, any case; empty if unlabelled
-        label_set: name of a set in LABEL_SETS, or NATIVE
+        label_set: a set as `labels_of` takes it, or NATIVE
         corpus: where the word comes from, for the error message
 
     Returns:
@@ -133,11 +137,12 @@ def place(emotion: str, labels: Sequence[str], corpus: str = "") -> str | None:
     Raises:
         LabelError: unknown word.
     """
-    canonical = normalise(emotion)
+    word = emotion.strip().lower()
+    canonical = normalise(emotion) or (word if word in labels else None)
     if canonical is None:
         where = f" of corpus {corpus}" if corpus else ""
-        hint = nearest(emotion.lower(), _CANONICAL)
-        raise LabelError(f'unknown emotion "{emotion}"{where}{hint}; rename it in the table')
+        hint = nearest(word, _CANONICAL)
+        raise LabelError(f'unknown emotion "{emotion}"{where}{hint}; rename it, or make it one of your own labels')
     for label in (canonical, MERGED.get(canonical)):
         if label in labels:
             return label

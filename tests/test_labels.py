@@ -63,6 +63,18 @@ def test_seven_is_what_the_mission_says() -> None:
     assert SEVEN == ("neutral", "happy", "sad", "angry", "fear", "disgust", "surprise") == LABEL_SETS["seven"]
 
 
+def test_labels_of_ones_own() -> None:
+    assert labels_of("anger, tense,Calm") == ("angry", "tense", "calm")
+    utterances = [Utterance("/a.wav", emotion=word) for word in ("Tense", "angry", "happy", "calmness")]
+    assert [utterance.emotion for utterance in relabel(utterances, "angry,tense,calm")] == ["tense", "angry", "calm"]
+    with pytest.raises(LabelError, match="each once; angry, angry is what it says"):
+        labels_of("angry,anger")
+    with pytest.raises(LabelError, match="two labels or more"):
+        labels_of("angry,")
+    with pytest.raises(LabelError, match='unknown emotion "Tense"'):
+        relabel(utterances, "seven")
+
+
 @pytest.mark.parametrize("name", list(LABEL_SETS))
 def test_sets_hold_canonical_words_once_and_have_colours(name: str) -> None:
     labels = LABEL_SETS[name]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sercli.cli import output
+from sercli.cli.options import table_or_json
 from sercli.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ def cache() -> None:
 
 
 @cache.command()
-@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@table_or_json
 def info(form: str) -> None:
     """List what is kept, per encoder and settings: clips, size, last use."""
     from sercli.training.cache_inventory import holdings
@@ -55,7 +56,13 @@ def info(form: str) -> None:
 
 
 @cache.command()
-@click.option("--encoder", "encoders", multiple=True, metavar="NAME", help="All of this encoder; repeatable.")
+@click.option(
+    "--encoder",
+    "encoders",
+    multiple=True,
+    metavar="NAME",
+    help="All of this encoder, such as `whisper-small`; can be repeated.  [default: none]",
+)
 @click.option("--audio", is_flag=True, help="Decoded training audio.")
 @click.option("--all", "everything", is_flag=True, help="Both, of all encoders.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
@@ -65,7 +72,7 @@ def clear(ctx: click.Context, encoders: tuple[str, ...], audio: bool, everything
 
     Asks first on a terminal; anywhere else it needs --yes. Exit code 1 if the answer is no.
     """
-    from sercli.labels import nearest
+    from sercli.nearest import nearest
     from sercli.training import cache_inventory
     from sercli.training.teacher_fill import size_text
 

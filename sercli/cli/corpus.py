@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sercli.cli import extras, output
+from sercli.cli.options import FILE, Choice, root_option, table_or_json
 
 if TYPE_CHECKING:
     from sercli.corpora.check import Report
@@ -29,7 +30,7 @@ def corpus() -> None:
 
 
 @corpus.command("list")
-@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@table_or_json
 def list_(form: str) -> None:
     """List the corpora sercli can read: size, labels, licence, how to get them."""
     from sercli.corpora import CORPORA
@@ -61,15 +62,28 @@ def list_(form: str) -> None:
 
 @corpus.command()
 @click.argument("name")
-@click.option("--root", type=click.Path(path_type=Path), help="The corpus's own folder.")
-@click.option("--labels", default="native", show_default=True, help="`native`, or a label set such as `seven`.")
+@root_option
+@click.option(
+    "--labels",
+    metavar="SET|A,B,...",
+    default="native",
+    show_default=True,
+    help="`native`, a label set such as `seven`, or labels of your own.",
+)
 @click.option(
     "--format",
     "form",
-    type=click.Choice(list(FORMATS)),
-    help="[default: csv on stdout, else by the ending of --output]",
+    type=Choice(list(FORMATS)),
+    help="Whose columns: sercli's as csv or jsonl, audformat's, EmoBox's.  [default: csv, or by --output's ending]",
 )
-@click.option("--output", "file", type=click.Path(path_type=Path), help="Write here (.csv or .jsonl), not to stdout.")
+@click.option(
+    "-o",
+    "--output",
+    "file",
+    metavar="FILE",
+    type=FILE,
+    help="Write here, such as `--output mine.csv` (or .jsonl).  [default: standard output]",
+)
 def table(name: str, root: Path | None, labels: str, form: str | None, file: Path | None) -> None:
     """Write the utterances of corpus NAME (or `folder`, or a table) as one table.
 
@@ -107,9 +121,14 @@ def table(name: str, root: Path | None, labels: str, form: str | None, file: Pat
 
 @corpus.command()
 @click.argument("name")
-@click.option("--root", type=click.Path(path_type=Path), help="The corpus's own folder.")
-@click.option("--protocol", default="", help="Also check the splits of this protocol, such as `ravdess-emobox6`.")
-@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@root_option
+@click.option(
+    "--protocol",
+    metavar="NAME",
+    default="",
+    help="Also check the splits of this protocol, such as `ravdess-emobox6`.  [default: none]",
+)
+@table_or_json
 @click.pass_context
 def check(ctx: click.Context, name: str, root: Path | None, protocol: str, form: str) -> None:
     """Check corpus NAME (or `folder`, or a table): files, duplicates, speakers, labels, clipped or silent audio.
@@ -134,9 +153,9 @@ def check(ctx: click.Context, name: str, root: Path | None, protocol: str, form:
 
 
 @corpus.command()
-@click.argument("run", metavar="RUN_OR_FILE", type=click.Path(path_type=Path))
-@click.option("--plot", type=click.Path(path_type=Path), help="Also draw it, into this PNG.")
-@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.argument("run", metavar="RUN_OR_FILE", type=FILE)
+@click.option("--plot", metavar="FILE.png", type=FILE, help="Also draw it, into this PNG.  [default: not drawn]")
+@table_or_json
 def graph(run: Path, plot: Path | None, form: str) -> None:
     """Say what the graph of a run of the method nsl is like: RUN_OR_FILE is the run's folder or its graph.npz.
 

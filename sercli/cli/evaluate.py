@@ -13,6 +13,7 @@ import click
 
 from sercli.cli import extras, output
 from sercli.cli.models import complete_model, offline_option
+from sercli.cli.options import FILE, Choice, data_option, precision_option
 from sercli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,10 +24,8 @@ if TYPE_CHECKING:
 
     Comparison = Callable[[Evaluation], dict[str, Any]]
 
-PATH = click.Path(path_type=Path)
 FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
-PRECISION = click.Choice(["float32", "int8"])
-FORMAT = click.Choice(["table", "json", "jsonl"])
+FORMAT = Choice(["table", "json", "jsonl"])
 HEADINGS = {
     "corpora": "What to test on",
     "recipe": "A recipe instead of a model",
@@ -57,29 +56,90 @@ class GroupedHelp(click.Command):
 @click.command(name="eval", cls=GroupedHelp, epilog="Exit codes: 0 measured, 1 failed, 2 wrong usage, 130 Ctrl-C.")
 @click.argument("model", required=False, shell_complete=complete_model)
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
-@click.option("--corpus", "corpora", multiple=True, metavar="NAME", help="This corpus; can be repeated.")
-@click.option("--root", type=PATH, help="The corpus's own folder.  [default: NAME below --data]")
-@click.option("--data", type=PATH, envvar="SERCLI_DATA", help="Folder of corpora, one each.  [default: $SERCLI_DATA]")
-@click.option("--table", type=PATH, help="Instead: the utterances of a table (.csv, .jsonl).")
-@click.option("--protocol", metavar="NAME", help="Test folds and labels as published, such as `ravdess-emobox6`.")
-@click.option("--labels", metavar="SET", help="Set, `shared` with the data, or the model's `own`.  [default: shared]")
-@click.option("--scale", type=(float, float), metavar="LOW HIGH", help="Of the table's arousal, valence, dominance.")
-@click.option("--recipe", type=PATH, help="Train and test every fold of its protocol; KEY=VALUE overrides its keys.")
-@click.option("-o", "--output", "runs", type=PATH, help="Folder of the folds' runs.  [default: runs/NAME]")
+@click.option(
+    "--corpus",
+    "corpora",
+    multiple=True,
+    metavar="NAME",
+    help="This corpus, such as `emodb`, or `folder`; can be repeated.  [default: none]",
+)
+@click.option("--root", metavar="DIR", type=FILE, help="The corpus's own folder.  [default: NAME below --data]")
+@data_option
+@click.option(
+    "--table",
+    metavar="FILE",
+    type=FILE,
+    help="Instead: the utterances of a table, such as `--table calls.csv` (or .jsonl).  [default: none]",
+)
+@click.option(
+    "--protocol",
+    metavar="NAME",
+    help="Test folds and labels as published, such as `ravdess-emobox6`.  [default: everything, no folds]",
+)
+@click.option(
+    "--labels",
+    metavar="SET",
+    help="Set such as `seven`, `shared` with the data, or the model's `own`.  [default: shared]",
+)
+@click.option(
+    "--scale",
+    type=(float, float),
+    metavar="LOW HIGH",
+    help="Ends of the table's arousal, valence, dominance, such as `--scale 1 5`.  [default: the corpus's]",
+)
+@click.option(
+    "--recipe",
+    metavar="FILE",
+    type=FILE,
+    help="Train and test every fold of its protocol; KEY=VALUE overrides its keys.  [default: a MODEL is measured]",
+)
+@click.option(
+    "-o", "--output", "runs", metavar="DIR", type=FILE, help="Folder of the folds' runs.  [default: runs/NAME]"
+)
 @click.option("--resume", is_flag=True, help="Go on with unfinished folds; finished ones are kept.")
-@click.option("--precision", type=PRECISION, default="float32", help="Graph of a bundle.  [default: float32]")
+@precision_option
 @offline_option
-@click.option("--seed", type=click.IntRange(0), default=0, metavar="N", help="Of noise and intervals.  [default: 0]")
-@click.option("--against", metavar="MODEL", shell_complete=complete_model, help="Compare with this one, or a --report.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    metavar="N",
+    show_default=True,
+    help="Of noise and intervals, such as `--seed 1`.",
+)
+@click.option(
+    "--against",
+    metavar="MODEL",
+    shell_complete=complete_model,
+    help="Compare with this one, such as `micro`, or with a --report's folder.  [default: none]",
+)
 @click.option("--cost", is_flag=True, help="Size, MACs, and time and memory on one thread; of a bundle.")
 @click.option("--robustness", is_flag=True, help="Under all there is: noise, codecs, rooms, levels, clipping.")
-@click.option("--kinds", metavar="A,B,...", help="Under these only, such as `babble,rain,opus`.")
-@click.option("--snr", metavar="DB,DB,...", help="Signal-to-noise ratios.  [default: 20,15,10,5,0,-5]")
-@click.option("--noise", type=FOLDER, help="Folder of noise recordings, one folder per kind (with `test` if split).")
-@click.option("--rir", type=FOLDER, help="Folder of room impulse responses.  [default: `rir` in --noise]")
-@click.option("--report", type=PATH, help="Folder for report.md, metrics.json, predictions.csv and pictures.")
+@click.option("--kinds", metavar="A,B,...", help="Under these only, such as `babble,rain,opus`.  [default: none]")
+@click.option("--snr", metavar="DB,DB,...", help="Signal-to-noise ratios, such as `20,0`.  [default: 20,15,10,5,0,-5]")
+@click.option(
+    "--noise",
+    metavar="DIR",
+    type=FOLDER,
+    help="Folder of noise recordings, one folder per kind (with `test` if split).  [default: none]",
+)
+@click.option(
+    "--rir", metavar="DIR", type=FOLDER, help="Folder of room impulse responses.  [default: `rir` in --noise]"
+)
+@click.option(
+    "--report",
+    metavar="DIR",
+    type=FILE,
+    help="Folder for report.md, metrics.json, predictions.csv and pictures.  [default: none]",
+)
 @click.option("--overwrite", is_flag=True, help="Replace a report; without --resume, a recipe's folds too.")
-@click.option("-f", "--format", "form", type=FORMAT, help="Default: table on a terminal, jsonl when piped.")
+@click.option(
+    "-f",
+    "--format",
+    "form",
+    type=FORMAT,
+    help="For people or programs.  [default: table on a terminal, jsonl when piped]",
+)
 @click.option("-q", "--quiet", is_flag=True, help="No progress bar, no notes; warnings are still told.")
 def evaluate(model: str | None, overrides: tuple[str, ...], **options: Any) -> None:
     """Measure MODEL on a corpus or table, or a recipe by its protocol.

@@ -7,19 +7,27 @@ from pathlib import Path
 import click
 
 from sercli.cli import extras, output
+from sercli.cli.options import FILE, data_option
 
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--output", "-o", "folder", required=True, type=click.Path(path_type=Path), help="Folder of the bundle.")
 @click.option(
-    "--data", type=click.Path(path_type=Path), help="Folder of corpora, one folder each.  [default: $SERCLI_DATA]"
+    "-o",
+    "--output",
+    "folder",
+    metavar="DIR",
+    required=True,
+    type=FILE,
+    help="Folder of the bundle, such as `-o student`.",
 )
+@data_option
 @click.option(
     "--results",
+    metavar="FILE",
     multiple=True,
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="metrics.json of a recipe's report (`sercli eval --recipe`), for the card; can be repeated.",
+    help="metrics.json of a recipe's report (`sercli eval --recipe`), for the card; can be repeated.  [default: none]",
 )
 @click.option("--overwrite", is_flag=True, help="Replace a bundle that is there.")
 def export(run: Path, folder: Path, data: Path | None, results: tuple[Path, ...], overwrite: bool) -> None:

@@ -19,10 +19,10 @@ from sercli.cli.models import (
     labels_option,
     model_option,
     offline_option,
-    precision_option,
     silence_option,
     threshold_option,
 )
+from sercli.cli.options import Choice, precision_option
 from sercli.errors import MicrophoneError, UsageError
 
 if TYPE_CHECKING:
@@ -41,45 +41,73 @@ POSITIVE = click.FloatRange(0, min_open=True)
 @click.command(epilog="Exit codes: 0 ended (also by Ctrl-C), 1 failed, 2 wrong usage.")
 @click.option("--devices", is_flag=True, help="List the inputs and end.")
 @click.option(
-    "-d", "--device", metavar="NAME|INDEX", help="Input: its number, name or a part of it.  [default: system's]"
+    "-d",
+    "--device",
+    metavar="NAME|INDEX",
+    help="Input: its number, name or a part of it, such as `--device usb`.  [default: the system's]",
 )
-@click.option("--channels", type=click.IntRange(1), metavar="N", help="Channels to open and average.  [default: 1]")
+@click.option(
+    "--channels", type=click.IntRange(1), metavar="N", help="Channels to open and average, such as `2`.  [default: 1]"
+)
 @model_option
 @offline_option
 @click.option(
     "-f",
     "--format",
     "form",
-    type=click.Choice(FORMATS),
-    help="screen: live view; lines: a line when the label changes; jsonl: an object per hop. "
-    "Default: screen on a terminal (lines if it is a dumb one), jsonl when piped.",
+    type=Choice(FORMATS),
+    help="screen: live view; lines: a line when the label changes; jsonl: an object per hop.  "
+    "[default: screen on a terminal (lines if it is a dumb one), jsonl when piped]",
 )
 @click.option(
-    "-o", "--output", "target", type=click.Path(path_type=Path), metavar="FILE", help="Keep the JSON lines too."
+    "-o",
+    "--output",
+    "target",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Keep the JSON lines too.  [default: not kept]",
 )
 @click.option(
-    "--record", type=click.Path(path_type=Path), metavar="FILE.wav", help="Keep the audio, at the device's own rate."
+    "--record",
+    type=click.Path(path_type=Path),
+    metavar="FILE.wav",
+    help="Keep the audio, at the device's own rate.  [default: not kept]",
 )
 @click.option("--overwrite", is_flag=True, help="Replace an existing --output or --record.")
-@click.option("--duration", type=POSITIVE, metavar="SECONDS", help="End after so much audio.")
+@click.option(
+    "--duration",
+    type=POSITIVE,
+    metavar="SECONDS",
+    help="End after so much audio, such as `600`.  [default: go on until Ctrl-C]",
+)
 @click.option(
     "--replay",
     metavar="FILE",
     type=click.Path(allow_dash=True),
-    help="Listen to a file in real time, not to a microphone.",
+    help="Listen to a file (- is standard input) in real time.  [default: a microphone]",
 )
 @click.option("--fast", is_flag=True, help="Replay as fast as it goes.")
 @click.option(
-    "--window", type=POSITIVE, metavar="SECONDS", help="What one result hears.  [default: the model's, usually 3]"
+    "--window",
+    type=POSITIVE,
+    metavar="SECONDS",
+    help="What one result hears, such as `2`.  [default: the model's, usually 3]",
 )
-@click.option("--hop", type=POSITIVE, default=0.25, show_default=True, metavar="SECONDS", help="From result to result.")
+@click.option(
+    "--hop",
+    type=POSITIVE,
+    default=0.25,
+    show_default=True,
+    metavar="SECONDS",
+    help="From result to result, such as `0.5`.",
+)
 @click.option(
     "--smoothing",
     type=click.FloatRange(0),
     default=0.5,
     show_default=True,
     metavar="SECONDS",
-    help="Time constant of the smoothed scores; 0 is none.",
+    help="Time constant of the smoothed scores, such as `1`; 0 is none.",
 )
 @click.option(
     "--speech",
@@ -87,7 +115,7 @@ POSITIVE = click.FloatRange(0, min_open=True)
     default=0.5,
     show_default=True,
     metavar="SECONDS",
-    help="Speech that a window must hold before anything is claimed.",
+    help="Speech that a window must hold before anything is claimed, such as `1`.",
 )
 @silence_option
 @labels_option
@@ -98,8 +126,8 @@ POSITIVE = click.FloatRange(0, min_open=True)
     "events",
     multiple=True,
     metavar="LABEL=COMMAND",
-    help="Run a command when a label begins, 'uncertain' and 'silence' too; it sees SERCLI_LABEL, SERCLI_SCORE, "
-    "SERCLI_START, SERCLI_END and SERCLI_TIME. Can be repeated.",
+    help="Run a command when a label begins, 'uncertain' and 'silence' too, such as `angry='notify-send angry'`; it "
+    "sees SERCLI_LABEL, SERCLI_SCORE, SERCLI_START, SERCLI_END and SERCLI_TIME. Can be repeated.  [default: none]",
 )
 @click.option("--shell", is_flag=True, help="Give the commands of --on to the shell.")
 @click.option(
@@ -108,7 +136,7 @@ POSITIVE = click.FloatRange(0, min_open=True)
     default=5.0,
     show_default=True,
     metavar="SECONDS",
-    help="Least time between two runs of one command.",
+    help="Least time between two runs of one command, such as `60`.",
 )
 @click.option("-q", "--quiet", is_flag=True, help="No notes, no summary; errors are still told.")
 @click.option("-v", "--verbose", is_flag=True, help="Tell the model and, at the end, latency and work.")

@@ -17,17 +17,27 @@ import click
 from sercli.cli import output
 from sercli.errors import ExitCode, SercliError
 
-COMMANDS = {
-    "predict": "Label speech files, folders or standard input.",
-    "listen": "Follow the emotion of a voice live, from the microphone.",
-    "train": "Train a model from a recipe.",
-    "distill": "Train a student from a teacher.",
-    "eval": "Measure a model or a recipe: figures with intervals, noise, cost, pictures.",
-    "export": "Turn a trained checkpoint into a student bundle (ONNX, int8).",
-    "zoo": "List, pull, verify and publish students.",
-    "cache": "Show or clear what teachers have computed.",
-    "corpus": "List, tabulate and check speech corpora.",
+GROUPS = {
+    "Use": {
+        "predict": "Label speech files, folders or standard input.",
+        "listen": "Follow the emotion of a voice live, from the microphone.",
+        "doctor": "Examine this installation, and say what mends it.",
+    },
+    "Build": {
+        "new": "Make a project for recordings of your own: folders, recipes, README.",
+        "corpus": "List, tabulate and check speech corpora.",
+        "train": "Train a model from a recipe.",
+        "distill": "Train a student from a teacher.",
+        "eval": "Measure a model or a recipe: figures with intervals, noise, cost, pictures.",
+        "cache": "Show or clear what teachers have computed.",
+    },
+    "Share": {
+        "export": "Turn a trained checkpoint into a student bundle (ONNX, int8).",
+        "zoo": "List, pull, verify and publish students.",
+    },
 }
+"""Heading to verbs, in the order a newcomer needs them."""
+COMMANDS = {verb: text for verbs in GROUPS.values() for verb, text in verbs.items()}
 """Verb to one-line help. The module is `sercli.cli.VERB`, the command its attribute `VERB`."""
 MODULES = {"eval": "evaluate"}
 """Verbs whose module has another name, because Python has a built-in function of theirs."""
@@ -52,6 +62,14 @@ class LazyGroup(click.Group):
         command: click.Command = getattr(import_module(f"sercli.cli.{name}"), name)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the verb; click would look for the nearest one among those that are imported, which is none."""
+        if args[0] not in COMMANDS and args[0][:1].isalnum() and not ctx.resilient_parsing:
+            raise click.NoSuchCommand(args[0], possibilities=COMMANDS, ctx=ctx)
+        return super().resolve_command(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the verb; a closed pipe must not reach click, which would call it a failure."""
         output.show_log()
@@ -61,9 +79,11 @@ class LazyGroup(click.Group):
             raise ReaderGone from problem
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the verbs' help from COMMANDS, so that --help imports none of them."""
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+        """Write the verbs' help from GROUPS, so that --help imports none of them."""
+        width = max(map(len, COMMANDS))
+        for heading, verbs in GROUPS.items():
+            with formatter.section(heading):
+                formatter.write_dl([(verb.ljust(width), text) for verb, text in verbs.items()])
 
 
 def _print_version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:

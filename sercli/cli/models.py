@@ -26,7 +26,7 @@ model_option = click.option(
     show_default=True,
     metavar="MODEL",
     shell_complete=complete_model,
-    help="Name of the zoo, bundle folder, or hf:OWNER/REPO@REVISION.",
+    help="Name of the zoo such as `micro`, bundle folder, or hf:OWNER/REPO@REVISION.",
 )
 offline_option = click.option(
     "--offline", is_flag=True, help="Never ask the Hub: use what is cached, or fail. HF_HUB_OFFLINE=1 does the same."
@@ -35,23 +35,19 @@ silence_option = click.option(
     "--silence",
     type=click.FloatRange(-200, 0),
     metavar="DBFS",
-    help="What stays below this level is silence.  [default: -60]",
+    help="What stays below this level is silence, such as `--silence -45`.  [default: -60]",
 )
 labels_option = click.option(
-    "--labels", metavar="A,B,...", help="Choose among these classes only; their scores sum to 1."
+    "--labels",
+    metavar="A,B,...",
+    help="Choose among these classes only, such as `happy,angry`; their scores sum to 1.  [default: all it has]",
 )
 threshold_option = click.option(
     "--threshold",
     type=click.FloatRange(0, 1),
     metavar="P",
-    help="Label 'uncertain' below this score; 0 never.  [default: the model's calibrated one]",
-)
-precision_option = click.option(
-    "--precision",
-    type=click.Choice(["float32", "int8"]),
-    default="float32",
-    show_default=True,
-    help="Which graph of the bundle to run.",
+    help="Label 'uncertain' below this score from 0 to 1, such as `0.5`; 0 never.  "
+    "[default: the model's calibrated one]",
 )
 
 

@@ -17,15 +17,16 @@ from sercli.cli.models import (
     labels_option,
     model_option,
     offline_option,
-    precision_option,
     silence_option,
     threshold_option,
 )
+from sercli.cli.options import Choice, precision_option
 from sercli.errors import OutputError, SercliError, UsageError
 
 if TYPE_CHECKING:
     from sercli.runtime.batch import Report, Settings, Workers
     from sercli.runtime.inputs import Inputs
+    from sercli.runtime.prediction import Prediction
     from sercli.runtime.student import Student
 
 ROW_FORMATS = ("table", "csv", "json", "jsonl")
@@ -46,9 +47,9 @@ BY_EXTENSION = {".csv": "csv", ".json": "json", ".srt": "srt", ".textgrid": "tex
     "-f",
     "--format",
     "form",
-    type=click.Choice(ROW_FORMATS + SEGMENT_FORMATS),
-    help="Default: table on a terminal, jsonl when piped, by extension with --output. "
-    "srt, textgrid and audacity imply --timeline.",
+    type=Choice(ROW_FORMATS + SEGMENT_FORMATS),
+    help="srt, textgrid and audacity imply --timeline.  [default: table on a terminal, jsonl when piped, by the "
+    "extension of --output]",
 )
 @click.option(
     "-o",
@@ -56,9 +57,17 @@ BY_EXTENSION = {".csv": "csv", ".json": "json", ".srt": "srt", ".textgrid": "tex
     "target",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="Write results here instead of standard output; a folder for srt, textgrid and audacity of several inputs.",
+    help="Write results here; a folder for srt, textgrid and audacity of several inputs.  [default: standard output]",
 )
-@click.option("--overwrite", is_flag=True, help="Replace an existing --output.")
+@click.option(
+    "--report",
+    "page",
+    metavar="FILE.html",
+    type=click.Path(path_type=Path),
+    help="Also make a page of one recording: waveform, emotion over time, table, sound; implies --timeline.  "
+    "[default: none]",
+)
+@click.option("--overwrite", is_flag=True, help="Replace an existing --output or --report.")
 @click.option(
     "--resume", is_flag=True, help="Continue an interrupted --output (csv, json, jsonl): label what it lacks."
 )
@@ -67,25 +76,51 @@ BY_EXTENSION = {".csv": "csv", ".json": "json", ".srt": "srt", ".textgrid": "tex
     "--window",
     type=click.FloatRange(0, min_open=True),
     metavar="SECONDS",
-    help="Length of a timeline's window.  [default: the model's, usually 3]",
+    help="Length of a timeline's window, such as `--window 2`.  [default: the model's, usually 3]",
 )
 @click.option(
     "--hop",
     type=click.FloatRange(0, min_open=True),
     metavar="SECONDS",
-    help="Distance of the windows' starts.  [default: the model's, usually 1]",
+    help="Distance of the windows' starts, such as `--hop 0.5`.  [default: the model's, usually 1]",
 )
 @silence_option
-@click.option("--top", type=click.IntRange(1), metavar="N", help="Scores of the N best classes only, best first.")
+@click.option(
+    "--top",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Scores of the N best classes only, best first, such as `--top 3`.  [default: all classes]",
+)
 @labels_option
 @threshold_option
 @precision_option
-@click.option("--threads", type=click.IntRange(1), metavar="N", help="Files or windows at once.  [default: all cores]")
+@click.option(
+    "--threads",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Files or windows at once, such as `--threads 2`.  [default: all cores]",
+)
 @click.option("--raw", is_flag=True, help="Inputs are headerless PCM; needs --rate.")
-@click.option("--rate", type=click.IntRange(1), metavar="HZ", help="Sample rate of raw PCM.")
-@click.option("--dtype", type=click.Choice(PCM_CHOICES), help="Sample format of raw PCM.  [default: s16le]")
-@click.option("--channels", type=click.IntRange(1), metavar="N", help="Channels of raw PCM.  [default: 1]")
-@click.option("--stdin-name", default="-", metavar="NAME", show_default=True, help="What results call standard input.")
+@click.option(
+    "--rate",
+    type=click.IntRange(1),
+    metavar="HZ",
+    help="Sample rate of raw PCM, such as `--rate 16000`.  [default: none, --raw needs it]",
+)
+@click.option("--dtype", type=Choice(PCM_CHOICES), help="Sample format of raw PCM.  [default: s16le]")
+@click.option(
+    "--channels",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Interleaved channels of raw PCM, such as `--channels 2`.  [default: 1]",
+)
+@click.option(
+    "--stdin-name",
+    default="-",
+    metavar="NAME",
+    show_default=True,
+    help="What results call standard input, such as `call-7`.",
+)
 @click.option("-q", "--quiet", is_flag=True, help="No progress bar, no summary; failures are still told.")
 @click.option("-v", "--verbose", is_flag=True, help="Tell the model, the threads and the speed.")
 def predict(paths: tuple[str, ...], **options: Any) -> int:
@@ -111,8 +146,8 @@ def predict(paths: tuple[str, ...], **options: Any) -> int:
     student = load(options["model"], precision=options["precision"], offline=options["offline"])
     settings = _settings(student, form, options)
     inputs = Inputs(paths, options["stdin_name"])
-    if options["target"] is not None:
-        refuse_input_as_output(options["target"], paths)
+    for file in filter(None, (options["target"], options["page"])):
+        refuse_input_as_output(file, paths)
     if options["verbose"]:
         output.note(f"model {student.id}, {student.config.parameters} parameters, {threads} threads")
     report = Report()
@@ -137,6 +172,10 @@ def _format(options: dict[str, Any]) -> str:
     return "table" if sys.stdout.isatty() else "jsonl"
 
 
+def _windowed(form: str, options: dict[str, Any]) -> bool:
+    return options["timeline"] or options["page"] is not None or form in SEGMENT_FORMATS
+
+
 def _check_options(paths: tuple[str, ...], form: str, options: dict[str, Any]) -> None:
     """Refuse combinations that cannot be meant, before anything is loaded."""
     if options["raw"] and options["rate"] is None:
@@ -145,10 +184,14 @@ def _check_options(paths: tuple[str, ...], form: str, options: dict[str, Any]) -
         if options[name] is not None and not options["raw"]:
             raise UsageError(f"--{name} describes raw PCM; add --raw, or leave it out")
     for name in ("window", "hop"):
-        if options[name] is not None and not options["timeline"] and form not in SEGMENT_FORMATS:
+        if options[name] is not None and not _windowed(form, options):
             raise UsageError(f"--{name} needs --timeline")
-    if options["target"] is None and (options["overwrite"] or options["resume"]):
-        raise UsageError("--overwrite and --resume need --output")
+    if options["target"] is None and options["resume"]:
+        raise UsageError("--resume needs --output")
+    if options["target"] is None and options["page"] is None and options["overwrite"]:
+        raise UsageError("--overwrite needs --output or --report")
+    if options["page"] is not None:
+        _check_report(paths, form, options)
     if options["overwrite"] and options["resume"]:
         raise UsageError("--overwrite and --resume exclude each other; choose one")
     if options["resume"] and form not in RESUMABLE:
@@ -166,6 +209,20 @@ def _check_options(paths: tuple[str, ...], form: str, options: dict[str, Any]) -
         raise UsageError("--raw reads files and standard input, not folders")
 
 
+def _check_report(paths: tuple[str, ...], form: str, options: dict[str, Any]) -> None:
+    """Refuse what no page can be made of, or would take the place of another, before hours of work."""
+    from sercli.runtime.sink import refuse_existing
+
+    if len(paths) != 1 or Path(paths[0]).is_dir():
+        raise UsageError("--report is a page of one recording; name one file")
+    if paths[0] == "-":
+        raise UsageError("--report reads its recording twice, and standard input can be read only once; name a file")
+    if options["resume"] or form in SEGMENT_FORMATS:
+        raise UsageError(f"--report needs every window as a row; leave out {'--resume' if options['resume'] else form}")
+    if not options["overwrite"]:
+        refuse_existing(options["page"])
+
+
 def _settings(student: Student, form: str, options: dict[str, Any]) -> Settings:
     from sercli.audio import RawFormat
     from sercli.runtime.batch import Settings
@@ -174,7 +231,7 @@ def _settings(student: Student, form: str, options: dict[str, Any]) -> Settings:
     raw = RawFormat(options["rate"], options["dtype"] or "s16le", options["channels"] or 1) if options["raw"] else None
     return Settings(
         decision=decision(student, options),
-        timeline=options["timeline"] or form in SEGMENT_FORMATS,
+        timeline=_windowed(form, options),
         window_seconds=options["window"],
         hop_seconds=options["hop"],
         gate_dbfs=gate_dbfs(options),
@@ -210,18 +267,40 @@ def _write_rows(
         if not earlier.rows:
             sink.write(writer.head())
         first = not earlier.rows
+        timeline = []
         try:
             for outcome in label(student, inputs, settings, workers, earlier.done):
                 sink.write(writer.row(row_of(outcome, student.id, settings), first))
                 first = False
                 report.count(outcome)
                 bar.update(int(outcome.last))
+                if options["page"] is not None and outcome.prediction is not None:
+                    timeline.append(outcome.prediction)
         except BaseException:
             sink.cut()
             with suppress(OutputError, BrokenPipeError):  # the first failure is the one to tell
                 sink.write(writer.tail())
             raise
         sink.write(writer.tail())
+    if timeline and not report.failed:
+        _write_page(student, inputs, timeline, settings, options)
+
+
+def _write_page(
+    student: Student, inputs: Inputs, timeline: list[Prediction], settings: Settings, options: dict[str, Any]
+) -> None:
+    """Read the one recording again, for its waveform and its sound, and make the page."""
+    from sercli.audio import opened
+    from sercli.runtime.page import hear, page
+    from sercli.runtime.sink import output_file
+
+    (source,) = inputs
+    with opened(source.path, settings.raw) as recording:
+        sound = hear(recording.blocks())
+    with output_file(options["page"], overwrite=options["overwrite"]) as sink:
+        sink.write(page(source.name, sound, timeline, settings.decision.classes, student.id))
+    if not options["quiet"]:
+        output.note(f"{options['page']}: a page to open in a browser, {sink.size / 1e6:.2f} MB")
 
 
 def _write_segments(

@@ -9,19 +9,29 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sercli.cli import extras, output
+from sercli.cli.options import FILE, data_option
 from sercli.errors import RecipeError, UsageError
 
 if TYPE_CHECKING:
     from sercli.training.recipe import Recipe
 
 OPTIONS: tuple[Callable[[Any], Any], ...] = (
-    click.argument("recipe", type=click.Path(path_type=Path)),
+    click.argument("recipe", type=FILE),
     click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]..."),
-    click.option("--output", "-o", "folder", type=click.Path(path_type=Path), help="Run folder.  [default: runs/NAME]"),
     click.option(
-        "--data", type=click.Path(path_type=Path), help="Folder of corpora, one folder each.  [default: $SERCLI_DATA]"
+        "-o",
+        "--output",
+        "folder",
+        metavar="DIR",
+        type=FILE,
+        help="Run folder, such as `-o runs/mine`.  [default: runs/NAME, NAME being the recipe's]",
     ),
-    click.option("--fold", help="Train and test one fold of the recipe's protocol, for example 3."),
+    data_option,
+    click.option(
+        "--fold",
+        metavar="NAME",
+        help="Train and test one fold of the recipe's protocol, such as `--fold 3`.  [default: all]",
+    ),
     click.option("--resume", is_flag=True, help="Go on from the last checkpoint; finished folds are kept."),
     click.option("--overwrite", is_flag=True, help="Start anew in a folder that holds a run."),
     click.option("--quiet", "-q", is_flag=True, help="No progress bar."),

@@ -10,6 +10,7 @@ import click
 
 from sercli.cli import extras, output
 from sercli.cli.models import complete_model, offline_option
+from sercli.cli.options import FILE, Choice, table_or_json
 from sercli.errors import BundleError
 
 if TYPE_CHECKING:
@@ -17,8 +18,16 @@ if TYPE_CHECKING:
     from sercli.hub.find import Found
     from sercli.hub.push import Pushed
 
-FORMAT = click.Choice(["table", "json"])
-FOLDER = click.Path(path_type=Path)
+tag_option = click.option("--tag", default="", metavar="NAME", help="Tag the commit, such as `v1`.  [default: no tag]")
+zoo_option = click.option(
+    "--zoo",
+    "folder",
+    metavar="DIR",
+    type=FILE,
+    default="zoo",
+    show_default=True,
+    help="Folder of manifest.yaml and students/, such as `zoo`.",
+)
 
 
 @click.group()
@@ -31,8 +40,14 @@ def zoo() -> None:
 
 
 @zoo.command("list")
-@click.option("--format", "form", type=FORMAT, default="table", show_default=True)
-@click.option("--licence", type=click.Choice(["any", "open"]), default="any", help="open: commercial use allowed too.")
+@table_or_json
+@click.option(
+    "--licence",
+    type=Choice(["any", "open"]),
+    default="any",
+    show_default=True,
+    help="open: commercial use allowed too.",
+)
 def list_(form: str, licence: str) -> None:
     """List the students of the zoo: size, UA, speed, licence, and whether they are here."""
     from sercli.hub.inventory import holdings
@@ -80,7 +95,7 @@ def _row(name: str, entry: Entry, place: str) -> tuple[str, ...]:
 
 @zoo.command()
 @click.argument("model", shell_complete=complete_model)
-@click.option("--format", "form", type=FORMAT, default="table", show_default=True)
+@table_or_json
 def info(model: str, form: str) -> None:
     """Tell what MODEL is: where it lies, licences, figures, card, and the recipe that made it.
 
@@ -204,9 +219,15 @@ def remove(models: tuple[str, ...]) -> None:
 
 
 @zoo.command()
-@click.argument("folder", type=FOLDER)
-@click.option("--to", "repository", required=True, metavar="OWNER/NAME", help="Repository on the Hub; created if new.")
-@click.option("--tag", default="", metavar="NAME", help="Tag the commit, such as v1.")
+@click.argument("folder", type=FILE)
+@click.option(
+    "--to",
+    "repository",
+    required=True,
+    metavar="OWNER/NAME",
+    help="Repository on the Hub, such as `me/my-student`; created if new.",
+)
+@tag_option
 @click.option("--private", is_flag=True, help="Create the repository as a private one.")
 @click.option("--dry-run", is_flag=True, help="Check, show files and entry, upload nothing.")
 def push(folder: Path, repository: str, tag: str, private: bool, dry_run: bool) -> None:
@@ -225,8 +246,8 @@ def push(folder: Path, repository: str, tag: str, private: bool, dry_run: bool) 
 @zoo.command()
 @click.argument("namespace")
 @click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=complete_model)
-@click.option("--zoo", "folder", type=FOLDER, default="zoo", show_default=True, help="Folder of the zoo.")
-@click.option("--tag", default="", metavar="NAME", help="Tag the commits, such as v1.")
+@zoo_option
+@tag_option
 @click.option("--private", is_flag=True, help="Create the repositories as private ones.")
 @click.option("--dry-run", is_flag=True, help="Check and show, upload and write nothing.")
 def publish(namespace: str, names: tuple[str, ...], folder: Path, **options: Any) -> None:
@@ -240,11 +261,11 @@ def publish(namespace: str, names: tuple[str, ...], folder: Path, **options: Any
 
 
 @zoo.command()
-@click.argument("folder", type=FOLDER)
-@click.option("--name", default="", help="In the zoo.  [default: the bundle's own]")
-@click.option("--zoo", "home", type=FOLDER, default="zoo", show_default=True, help="Folder of the zoo.")
-def bundle(folder: Path, name: str, home: Path) -> None:
-    """Take the bundle in FOLDER into a zoo: students/NAME and its entry in manifest.yaml.
+@click.argument("student", metavar="BUNDLE", type=FILE)
+@click.option("--name", metavar="NAME", default="", help="In the zoo, such as `nano`.  [default: the bundle's own]")
+@zoo_option
+def bundle(student: Path, name: str, folder: Path) -> None:
+    """Take the folder BUNDLE into a zoo: students/NAME and its entry in manifest.yaml.
 
     For those who keep a zoo: only this and `publish` ever write a manifest. Prints the entry.
     """
@@ -252,7 +273,7 @@ def bundle(folder: Path, name: str, home: Path) -> None:
     from sercli.hub.manifest import as_yaml
     from sercli.hub.zoo_folder import enter
 
-    output.result(as_yaml(dict([enter(folder, home, name)])))
+    output.result(as_yaml(dict([enter(student, folder, name)])))
 
 
 def _hub_bars(wanted: bool) -> None:

@@ -36,7 +36,7 @@ from sercli.corpora import (
 from sercli.corpora.corpus import Corpus
 from sercli.corpora.table import Utterance, is_table, read_table
 from sercli.errors import CorpusError, UsageError
-from sercli.labels import nearest
+from sercli.nearest import nearest
 
 __all__ = ["CORPORA", "Corpus", "Utterance", "read_corpus"]
 

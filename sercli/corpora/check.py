@@ -19,7 +19,8 @@ from sercli.corpora.corpus import audio_files
 from sercli.corpora.splits import LEAKS, Split, holdout, holdouts, named_holdout, protocol, protocols, split
 from sercli.corpora.table import Stretch, Utterance
 from sercli.errors import CorpusError, LeakError, UsageError
-from sercli.labels import nearest, normalise, relabel
+from sercli.labels import normalise, relabel
+from sercli.nearest import nearest
 
 BLOCK_FRAMES = 1 << 18  # decoded at a time, so that hours-long files need no more memory than short ones
 FULL_SCALE = 0.999  # of 1.0

@@ -16,7 +16,7 @@ from typing import Any
 
 from sercli.corpora.table import Utterance
 from sercli.errors import CorpusError, LeakError, UsageError
-from sercli.labels import nearest
+from sercli.nearest import nearest
 
 FOLDS = Path(__file__).parent / "folds"
 """One JSON file per published protocol."""
@@ -206,6 +206,25 @@ def holdout(utterances: Iterable[Utterance], dev_speakers: Mapping[str, Iterable
     return Split(train=sides[False], dev=sides[True], test=[])
 
 
+def speaker_share(utterances: Iterable[Utterance], share: float) -> dict[str, tuple[str, ...]]:
+    """Choose development speakers by a share: per corpus, one at least, by a hash of their names, alike everywhere.
+
+    Raises:
+        CorpusError: an utterance without a speaker, or a corpus with a single one.
+    """
+    chosen: dict[str, tuple[str, ...]] = {}
+    speakers = sorted(_speakers(utterances))
+    for corpus in dict.fromkeys(corpus for corpus, _ in speakers):
+        names = [name for home, name in speakers if home == corpus]
+        if len(names) < 2:
+            raise CorpusError(
+                f"{corpus}: {names[0]} is its only speaker, and nobody is left to select with; record another"
+            )
+        drawn = sorted(names, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
+        chosen[corpus] = tuple(sorted(drawn[: min(max(1, round(share * len(names))), len(names) - 1)]))
+    return chosen
+
+
 def check_disjoint(split: Split) -> None:
     """Refuse a split that leaks, or leaks more than it says.
 
@@ -239,8 +258,8 @@ def _speakers(utterances: Iterable[Utterance]) -> set[Speaker]:
     for utterance in utterances:
         if not utterance.speaker:
             raise CorpusError(
-                f'{utterance.path}: speaker unknown, cannot be split; fill the column "speaker" of a table'
-                " (`sercli corpus table` writes one)"
+                f"{utterance.path}: speaker unknown, cannot be split; lay a folder per class out as"
+                ' CLASS/SPEAKER/NAME.wav, or fill the column "speaker" of a table (`sercli corpus table` writes one)'
             )
         speakers.add((utterance.corpus, utterance.speaker))
     return speakers

@@ -19,7 +19,7 @@ from typing import IO, Any, Literal
 
 from sercli.corpora import audformat, emobox
 from sercli.errors import CorpusError, OutputError, UsageError
-from sercli.labels import nearest
+from sercli.nearest import nearest
 
 SUFFIXES = (".csv", ".jsonl")
 Shape = Literal["sercli", "audformat", "emobox"]

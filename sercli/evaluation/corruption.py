@@ -22,7 +22,7 @@ import numpy.typing as npt
 from sercli.audio import SAMPLE_RATE
 from sercli.errors import UsageError
 from sercli.evaluation.codec import CODECS, fit, mu_law, transcode
-from sercli.labels import nearest
+from sercli.nearest import nearest
 from sercli.noise import ROOMS, Babble, Recordings, Source, mix, noise_types, pink, white
 from sercli.reverberation import convolve, impulse_response, reverberate, rooms
 

@@ -25,7 +25,7 @@ from sercli.evaluation.metrics import classification
 from sercli.evaluation.model import Model, open_model
 from sercli.evaluation.seen import seen
 from sercli.evaluation.task import NO_LABEL, SHARED, Task, ask, ratings
-from sercli.labels import LABEL_SETS, map_label, relabel
+from sercli.labels import labels_of, map_label, relabel
 from sercli.training.recipe import Recipe
 
 Advance = Callable[[], object]
@@ -280,7 +280,7 @@ def _opening(identity: dict[str, Any], parts: Sequence[Answers], published: Prot
 
 def _tasks(recipe: Recipe, published: Protocol, splits: Mapping[str, Split]) -> dict[str, list[Task]]:
     """One task per fold, or one per tested corpus, over the labels it shares with the training corpus."""
-    labels = LABEL_SETS[recipe.corpus.labels]
+    labels = labels_of(recipe.corpus.labels)
     if published.by != "corpus":
         # asked of all folds together: each class occurs, but not in every fold, as one speaker of EmoDB has no disgust
         whole = ask([utterance for sides in splits.values() for utterance in sides.test], labels, recipe.corpus.labels)

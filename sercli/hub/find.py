@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 
 from sercli.errors import BundleError, ModelNotFoundError
 from sercli.hub import digest
 from sercli.hub.bundled import digests, names, students
 from sercli.hub.reference import PREFIX, parse
+from sercli.nearest import nearest
 
 AGAIN = "pull it again (`sercli zoo pull`), or install sercli again if it came with it"
 
@@ -85,9 +85,8 @@ def find(model: str | os.PathLike[str], *, offline: bool = False) -> Found:
         raise ModelNotFoundError(
             f"no student folder {text!r}; give its path, hf:OWNER/REPO, or a student of the zoo: {listed}"
         )
-    near = get_close_matches(text, known, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise ModelNotFoundError(f"no student named {text!r}{hint} (the zoo has {listed}; or give a folder, hf:OWNER/REPO)")
+    hint = nearest(text, known)
+    raise ModelNotFoundError(f"no student named {text!r}{hint}; the zoo has {listed}; or give a folder, hf:OWNER/REPO")
 
 
 def _is(path: Path, expected: str) -> bool:

@@ -10,6 +10,7 @@ from sercli.hub.bundled import students
 from sercli.hub.entry import Entry
 from sercli.hub.find import Found, find
 from sercli.hub.reference import PREFIX, parse
+from sercli.nearest import nearest
 
 FREE_LICENCES = ("CC0", "CC BY 4.0", "CC BY-SA 4.0")
 """Weights under these may be used for everything, trade included."""
@@ -70,7 +71,8 @@ def remove(model: str) -> int:
         raise UsageError(f"{model} came with sercli and goes with it; `sercli zoo remove` is for what was pulled")
     entry = manifest.packaged().get(model)
     if entry is None:
-        raise UsageError(f"{model!r} is no student of the zoo; name one, or hf:OWNER/REPO@REVISION")
+        near = nearest(model, manifest.packaged())
+        raise UsageError(f"{model!r} is no student of the zoo{near}; name one, or hf:OWNER/REPO@REVISION")
     try:
         return cache.remove(parse(entry.where.hub))
     except ModelNotFoundError:

@@ -18,7 +18,7 @@ from sercli.hub.entry import Entry, Where, entry_of
 from sercli.hub.find import Found
 from sercli.hub.manifest import NAME
 from sercli.hub.push import Pushed, push
-from sercli.labels import nearest
+from sercli.nearest import nearest
 from sercli.runtime.bundle import BUNDLE_FILES, CONFIG_FILE, BundleConfig
 
 MANIFEST = "manifest.yaml"

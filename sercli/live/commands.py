@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sercli.errors import UsageError
-from sercli.labels import nearest
+from sercli.nearest import nearest
 from sercli.runtime.prediction import UNCERTAIN
 
 if TYPE_CHECKING:

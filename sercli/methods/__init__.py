@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from typing import Any
 
 from sercli.errors import RecipeError
@@ -24,6 +23,7 @@ from sercli.methods.pooled import PooledRegression
 from sercli.methods.rkd import RelationalDistillation
 from sercli.methods.self_distillation import SelfDistillation
 from sercli.methods.sp import SimilarityPreserving
+from sercli.nearest import nearest_or_all
 
 METHODS: dict[str, type[Method]] = {
     method.name: method
@@ -63,9 +63,7 @@ def build_methods(parts: Mapping[str, Any]) -> list[tuple[str, Method]]:
     built = []
     for name, arguments in parts.items():
         if name not in METHODS:
-            near = get_close_matches(name, METHODS, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(METHODS)}"
-            raise RecipeError(f"method.{name}: no such method; {hint}")
+            raise RecipeError(f"method.{name}: no such method; {nearest_or_all(name, METHODS)}")
         if not isinstance(arguments, Mapping | None):
             raise RecipeError(f"method.{name}: needs a mapping of its arguments to values, not {arguments!r}")
         built.append((name, METHODS[name].from_arguments(f"method.{name}", arguments or {})))

@@ -6,7 +6,6 @@ import dataclasses
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any, ClassVar, Self
 
 from torch import Tensor, nn
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from sercli.errors import RecipeError
 from sercli.fields import demand, from_dict
 from sercli.methods.terms import precise
+from sercli.nearest import nearest_or_all
 
 
 @dataclass(frozen=True)
@@ -162,8 +162,7 @@ class Method(nn.Module):
             RecipeError: no such stage, with the nearest name
         """
         if stage not in student.stages:
-            near = get_close_matches(stage, student.stages, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(student.stages)}"
+            hint = nearest_or_all(stage, student.stages)
             raise RecipeError(f"method.{self.name}: the student has no stage {stage!r}; {hint}")
         return student.stages[stage]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +13,7 @@ from sercli.errors import BundleError, RecipeError
 from sercli.fields import from_dict
 from sercli.models import cnn, conformer, crnn, distil, fmha, lightweight, tdnn
 from sercli.models.student import StudentArguments, StudentNetwork
+from sercli.nearest import nearest_or_all
 
 Value = TypeVar("Value")
 
@@ -61,9 +61,7 @@ def arguments_from(values: Mapping[str, Any], size: str | None = None, architect
 
 def _chosen(known: Mapping[str, Value], key: str, name: str) -> Value:
     if name not in known:
-        near = get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(known)}"
-        raise RecipeError(f"student.{key}: no {key} {name!r}; {hint}")
+        raise RecipeError(f"student.{key}: no {key} {name!r}; {nearest_or_all(name, known)}")
     return known[name]
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from sercli.errors import BundleError
+from sercli.nearest import nearest
 from sercli.runtime.prediction import UNCERTAIN
 
 FORMAT = 1  # of the bundle; a later sercli that changes the contract counts up
@@ -103,8 +103,7 @@ class BundleConfig:
         known = [field.name for field in fields(cls)]
         for key in values:
             if key not in known:
-                near = get_close_matches(key, known, n=1)
-                hint = f"; did you mean {near[0]!r}?" if near else "; a newer sercli may know it"
+                hint = nearest(key, known) or "; a newer sercli may know it"
                 raise BundleError(f"{where}: unknown key {key!r}{hint}")
         missing = [key for key in known if key not in values]
         if missing:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sercli.errors import LabelError, UsageError
+from sercli.nearest import nearest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -60,9 +60,8 @@ class Decision:
             raise UsageError(f"threshold must be between 0 and 1, not {self.threshold}")
         for label in self.kept or ():
             if label not in self.labels:
-                near = get_close_matches(label, self.labels, n=1)
-                hint = f"; did you mean {near[0]!r}?" if near else ""
-                raise LabelError(f"the student has no label {label!r}{hint} (its labels: {', '.join(self.labels)})")
+                hint = nearest(label, self.labels)
+                raise LabelError(f'the student has no label "{label}"{hint}; its labels are {", ".join(self.labels)}')
         if self.kept is not None and not self.kept:
             raise LabelError(f"no label is left; choose from {', '.join(self.labels)}")
 

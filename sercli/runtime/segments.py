@@ -42,7 +42,7 @@ def segments(predictions: Iterable[Prediction]) -> Iterator[Segment]:
     Where windows leave gaps (hop longer than window), so do the segments.
     """
     held: Segment | None = None
-    for piece in _pieces(predictions):
+    for piece in pieces(predictions):
         if held is None:
             held = piece
         elif held.label == piece.label and held.end == piece.start:
@@ -56,8 +56,8 @@ def segments(predictions: Iterable[Prediction]) -> Iterator[Segment]:
         yield held
 
 
-def _pieces(predictions: Iterable[Prediction]) -> Iterator[Segment]:
-    """Give each window the stretch it stands for."""
+def pieces(predictions: Iterable[Prediction]) -> Iterator[Segment]:
+    """Give each window, in order, the stretch it stands for."""
     before: Segment | None = None
     middle = 0.0
     for window in predictions:

@@ -13,6 +13,9 @@ from pathlib import Path
 
 from sercli.errors import OutputError
 
+NO_FOLDER = "its folder does not exist; create it first"
+IS_FOLDER = "is a folder; name a file in it"
+
 
 class Sink:
     """Writes text straight to a file descriptor, so that what a user sees in the file is what is done.
@@ -71,6 +74,20 @@ def write_fault(problem: OSError, resumable: bool = False) -> str:
     return f"cannot write ({problem.strerror}); choose another place"
 
 
+def refuse_existing(path: Path) -> None:
+    """Refuse a file that is to be made at the end of a long run, if it will not be possible then.
+
+    Raises:
+        OutputError: it is there already, is a folder, or has no folder to be in
+    """
+    if path.is_dir():
+        raise OutputError(f"{path}: {IS_FOLDER}")
+    if path.exists():
+        raise OutputError(f"{path}: already exists; use --overwrite, or another name")
+    if not path.absolute().parent.is_dir():
+        raise OutputError(f"{path}: {NO_FOLDER}")
+
+
 @contextmanager
 def standard_output() -> Iterator[Sink]:
     """Write results to standard output."""
@@ -108,9 +125,9 @@ def output_file(
             f"{path}: already exists; use --overwrite{', --resume' if resumable else ''} or another --output"
         ) from None
     except FileNotFoundError:
-        raise OutputError(f"{path}: its folder does not exist; create it first") from None
+        raise OutputError(f"{path}: {NO_FOLDER}") from None
     except IsADirectoryError:
-        raise OutputError(f"{path}: is a folder; name a file in it") from None
+        raise OutputError(f"{path}: {IS_FOLDER}") from None
     except OSError as problem:
         raise OutputError(f"{path}: {write_fault(problem, resumable)}") from None
     try:

@@ -23,7 +23,7 @@ from sercli.corpora.splits import Split
 from sercli.corpora.table import Utterance
 from sercli.errors import RecipeError
 from sercli.evaluation.metrics import unweighted_accuracy
-from sercli.labels import LABEL_SETS
+from sercli.labels import labels_of
 from sercli.methods import build_methods
 from sercli.methods.base import TeacherShapes
 from sercli.training.lessons import Lessons
@@ -97,7 +97,7 @@ def distil(
             _recipe_of(stage, recipe), material, place, not stage.own, teach=teacher.teach, start=start, **options
         )
         heard = start.heard if start else frozenset()  # it still knows whom it knew before
-        start = start_with(place / CHECKPOINT, LABEL_SETS[recipe.corpus.labels], heard)
+        start = start_with(place / CHECKPOINT, labels_of(recipe.corpus.labels), heard)
     trained = train(recipe, split, folder, teach=teacher.teach, beside=beside, start=start, **options)
     teacher.report(folder)
     draw(folder, recipe.name)
@@ -143,7 +143,7 @@ class _Teacher:
 
     def __init__(self, recipe: Recipe, split: Split, speech: Sequence[Utterance], quiet: bool) -> None:
         self.recipe, self.split, self.speech = recipe, split, speech
-        self.labels = LABEL_SETS[recipe.corpus.labels]
+        self.labels = labels_of(recipe.corpus.labels)
         # speech first: where a clip is among the labelled ones too, the entry that knows its label is kept
         every = list({u.stretch: u for u in [*speech, *split.train, *split.dev, *split.test]}.values())
         self.row = {utterance.stretch: row for row, utterance in enumerate(every)}

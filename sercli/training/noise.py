@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from sercli.corpora.table import Utterance
 from sercli.errors import RecipeError
-from sercli.labels import nearest
+from sercli.nearest import nearest
 from sercli.noise import Babble, Recordings, Source, coloured, mix, noise_types, pink, sounding, white
 from sercli.reverberation import impulse_response, reverberate, rooms
 from sercli.training.recipe import NoisePart

@@ -14,7 +14,7 @@ from transformers import Trainer
 from sercli.corpora.splits import Speaker, Split
 from sercli.corpora.table import Utterance
 from sercli.evaluation.metrics import summary
-from sercli.labels import LABEL_SETS
+from sercli.labels import labels_of
 from sercli.training.calibrate import calibrate
 from sercli.training.loop import Items, answers, best_epoch, history
 from sercli.training.recipe import Recipe
@@ -54,7 +54,7 @@ def conclude(
     Returns:
         figures on the development speakers and on the test speakers, None for a side without any
     """
-    labels = LABEL_SETS[recipe.corpus.labels]
+    labels = labels_of(recipe.corpus.labels)
     figures: dict[str, Figures | None] = {"dev": None, "test": None}
     temperature, threshold = None, None
     for side, utterances in (("dev", split.dev), ("test", split.test)):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +15,7 @@ from sercli.evaluation.dimensional import DIMENSIONS, ccc
 from sercli.evaluation.metrics import unweighted_accuracy
 from sercli.evaluation.task import ratings
 from sercli.models.heads import OUTPUTS
+from sercli.nearest import nearest_or_all
 
 GENDERS = ("f", "m")
 FEWEST_RATINGS = 2  # a single rating agrees with nothing
@@ -29,9 +29,7 @@ def check_outputs(weights: Mapping[str, float]) -> None:
     """
     for name, weight in weights.items():
         if name not in OUTPUTS:
-            near = get_close_matches(str(name), OUTPUTS, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(OUTPUTS)}"
-            raise RecipeError(f"outputs.{name}: no such output; {hint}")
+            raise RecipeError(f"outputs.{name}: no such output; {nearest_or_all(name, OUTPUTS)}")
         if isinstance(weight, bool) or not isinstance(weight, int | float) or not weight > 0:
             raise RecipeError(f"outputs.{name}: must be above 0, the weight of its loss, not {weight!r}")
 

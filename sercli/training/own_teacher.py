@@ -18,7 +18,7 @@ from sercli.corpora.splits import Split
 from sercli.corpora.table import Utterance
 from sercli.errors import RecipeError
 from sercli.evaluation.model import open_model
-from sercli.labels import LABEL_SETS
+from sercli.labels import labels_of
 from sercli.methods.base import TeacherShapes
 from sercli.models import students
 from sercli.models.student import LogMelArguments, StudentArguments
@@ -62,7 +62,7 @@ class OwnTeacher:
         **options: Any,
     ) -> None:
         self.speech = speech
-        classes = len(LABEL_SETS[recipe.corpus.labels])
+        classes = len(labels_of(recipe.corpus.labels))
         fitted = [*split.train, *(split.dev if recipe.split.train_on_dev else [])]
         arguments = student_arguments(part.student)
         taught = student_arguments(recipe.student, start)

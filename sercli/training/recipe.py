@@ -38,7 +38,7 @@ class CorpusPart:
     """What is learned from."""
 
     labels: str = "seven"
-    """label set: seven, ravdess8, emodb7 ..."""
+    """label set: seven, ravdess8, emodb7 ..., or labels of your own, parted by commas: `happy,angry,bored`"""
     sources: tuple[Source, ...] = ()
     """corpora that are read and put together"""
 
@@ -53,9 +53,14 @@ class SplitPart:
     """instead: a named set of development speakers, nothing held out for test; `release` for the bundled students"""
     dev_speakers: Mapping[str, Any] = field(default_factory=dict)
     """instead: your own development speakers, corpus name to list; they select the epoch and calibrate the scores"""
+    dev_share: float = 0.0
+    """instead: this share of each corpus's speakers, one at least, always the same ones; for data of your own"""
     train_on_dev: bool = False
     """train on the development speakers too, for a schedule that is fixed beforehand: nobody selects, the last epoch
     is kept, and the result cannot be calibrated, so not exported"""
+
+    def __post_init__(self) -> None:
+        demand(0 <= self.dev_share < 1, "split.dev_share", "a share from 0 to below 1", self.dev_share)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import Any
 
 from sercli.errors import RecipeError
 from sercli.fields import from_dict, join_entries
+from sercli.nearest import nearest
 from sercli.training.recipe import Recipe
 
 
@@ -47,7 +48,8 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except FileNotFoundError:
-        raise RecipeError(f"{path}: no such recipe; the shipped ones are in zoo/recipes/") from None
+        near = nearest(path.name, [file.name for file in path.parent.glob("*.yaml")])
+        raise RecipeError(f"{path}: no such recipe{near}; the shipped ones are in zoo/recipes/") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as problem:
         reason = " ".join(str(problem).split())
         raise RecipeError(f"{path}: not a readable YAML recipe ({reason})") from problem

@@ -21,11 +21,12 @@ from sercli.corpora.splits import (
     named_holdout,
     protocol,
     protocols,
+    speaker_share,
     split,
 )
 from sercli.corpora.table import Utterance, is_table
-from sercli.errors import OutputError, RecipeError, UsageError
-from sercli.labels import LABEL_SETS, relabel
+from sercli.errors import LabelError, OutputError, RecipeError, UsageError
+from sercli.labels import labels_of, relabel
 from sercli.training.recipe import Recipe, Source
 from sercli.training.recipe_file import is_recipe_of
 from sercli.training.recipe_gmp import NAME as GMP
@@ -45,10 +46,13 @@ def read_sources(recipe: Recipe, data: Path | None) -> list[Utterance]:
         data: folder that holds one folder per corpus, for sources without a root; default $SERCLI_DATA
 
     Raises:
+        LabelError: a word that is no emotion and none of the recipe's labels
         RecipeError: no corpus, unknown label set, or nobody says where a corpus lies
     """
-    if recipe.corpus.labels not in LABEL_SETS:
-        raise RecipeError(f"corpus.labels: no label set {recipe.corpus.labels!r}; known: {', '.join(LABEL_SETS)}")
+    try:
+        labels_of(recipe.corpus.labels)
+    except LabelError as problem:
+        raise RecipeError(f"corpus.labels: {problem}") from None
     return relabel(read_native(recipe.corpus.sources, data), recipe.corpus.labels)
 
 
@@ -87,9 +91,11 @@ def release_split(recipe: Recipe, utterances: list[Utterance]) -> Split:
     """Split without a test side: development speakers by name, everyone else trains."""
     if recipe.split.dev_speakers:
         return holdout(utterances, _dev_speakers(recipe.split.dev_speakers))
+    if recipe.split.dev_share:
+        return holdout(utterances, speaker_share(utterances, recipe.split.dev_share))
     if recipe.split.holdout:
         return holdout(utterances, named_holdout(recipe.split.holdout).dev_speakers)
-    raise RecipeError("split: name a protocol, a holdout (`release`) or your own dev_speakers")
+    raise RecipeError("split: name a protocol, a holdout (`release`), your own dev_speakers or a dev_share")
 
 
 def recipe_protocol(recipe: Recipe, utterances: list[Utterance]) -> Protocol:
@@ -180,7 +186,7 @@ def _fit(
     if recipe.student.start:
         from sercli.training.start import starting_student
 
-        labels = LABEL_SETS[recipe.corpus.labels]
+        labels = labels_of(recipe.corpus.labels)
         start = starting_student(recipe.student.start, labels, held_out)
     if not recipe.teacher.named:
         if recipe.before or recipe.speech:

@@ -19,7 +19,7 @@ from sercli.corpora.splits import Split
 from sercli.corpora.table import Utterance
 from sercli.errors import BundleError, RecipeError
 from sercli.fields import from_dict
-from sercli.labels import LABEL_SETS
+from sercli.labels import labels_of
 from sercli.methods import build_methods
 from sercli.methods.am_softmax import AdditiveMarginSoftmax
 from sercli.methods.base import Method, StudentShapes
@@ -84,7 +84,7 @@ def train_teacher(
     arguments = from_dict(HeadArguments, recipe.head, "head.")
     methods = _methods(recipe, arguments.scale)
     check_known(split.train, list(recipe.outputs))
-    trunk, labels = recipe.encoder, LABEL_SETS[recipe.corpus.labels]
+    trunk, labels = recipe.encoder, labels_of(recipe.corpus.labels)
     encoder, layers = open_trunk(trunk, start)
     last = prepare(folder, asked or recipe, resume, overwrite)
     every = [*split.train, *split.dev, *split.test]

@@ -13,7 +13,7 @@ from transformers import set_seed
 from sercli.corpora.splits import Split, check_disjoint
 from sercli.corpora.table import Utterance
 from sercli.errors import CorpusError, RecipeError
-from sercli.labels import LABEL_SETS
+from sercli.labels import labels_of
 from sercli.methods import build_methods, check_batch
 from sercli.methods.base import Method, StudentShapes, TeacherShapes
 from sercli.models import students
@@ -93,7 +93,7 @@ def train(
         OutputError: the folder holds a run already
     """
     split = training_sides(recipe, split)
-    labels = LABEL_SETS[recipe.corpus.labels]
+    labels = labels_of(recipe.corpus.labels)
     architecture = start.architecture if start else recipe.student.architecture
     arguments = student_arguments(recipe.student, start)
     with_graph = wants_graph(recipe)

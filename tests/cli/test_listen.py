@@ -201,7 +201,7 @@ def test_commands(listen: Listen, clip: Path, tmp_path: Path) -> None:
         (["--shell"], "--shell needs --on"),
         (["--format", "screen"], "needs a terminal"),
         (["--window", "0.01"], "--window must be at least 0.1 s for tiny"),
-        (["--labels", "sadd"], "did you mean 'sad'"),
+        (["--labels", "sadd"], 'did you mean "sad"'),
         (["--on", "glad=true"], "no such label"),
         (["--hop", "0"], "--hop"),
         (["--threshold", "2"], "--threshold"),

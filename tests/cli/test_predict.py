@@ -190,7 +190,7 @@ def test_top_labels_threshold(sercli: Sercli, tones: Path) -> None:
     assert (row["label"], row["status"]) == ("uncertain", "ok")
     wrong = sercli(tones / "sub" / "c.wav", "--labels", "angre")
     assert wrong.code == 2
-    assert "did you mean 'angry'" in wrong.err
+    assert 'did you mean "angry"' in wrong.err
 
 
 @pytest.mark.parametrize("form", ["csv", "json", "jsonl", "table"])
@@ -382,7 +382,8 @@ def test_interrupt_leaves_a_valid_file(tiny_bundle: Path, tones: Path, tmp_path:
         (["-", "--raw"], "--raw needs --rate"),
         (["a.wav", "--rate", "8000"], "--rate describes raw PCM"),
         (["a.wav", "--hop", "1"], "--hop needs --timeline"),
-        (["a.wav", "--resume"], "need --output"),
+        (["a.wav", "--resume"], "--resume needs --output"),
+        (["a.wav", "--overwrite"], "--overwrite needs --output or --report"),
         (["a.wav", "--resume", "--overwrite", "-o", "x"], "exclude each other"),
         (["a.wav", "--resume", "-o", "x.srt"], "cannot continue srt"),
         (["-", "--resume", "-o", "x.csv"], "cannot continue standard input"),

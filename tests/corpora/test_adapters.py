@@ -155,10 +155,12 @@ def test_aesdd_with_its_odd_names(make_tree: Tree) -> None:
 
 
 def test_folder_per_class(make_tree: Tree) -> None:
-    root = make_tree(["Happiness/a.wav", "Happiness/deep/er/b.flac", "awe/c.opus", "awe/readme.txt", ".git/d.wav"])
+    files = ["Happiness/a.wav", "Happiness/anna/b.wav", "Happiness/anna/er/c.flac", "awe/d.opus", "awe/readme.txt"]
+    root = make_tree([*files, ".git/e.wav"])
     assert [(u.emotion, u.corpus, u.speaker) for u in read_corpus("folder", root)] == [
         ("happy", "corpus", ""),
-        ("happy", "corpus", ""),
+        ("happy", "corpus", "anna"),
+        ("happy", "corpus", "anna"),
         ("awe", "corpus", ""),
     ]
 

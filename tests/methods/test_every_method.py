@@ -189,7 +189,7 @@ def test_weights_below_zero_and_unknown_arguments_are_refused(name: str) -> None
             "method.nsl.target_layer: must be one of embedding, logits, fc1, fc2, not 'fc3'",
         ),
         ({"nsl": {"distance": "l1"}}, "method.nsl.distance: must be one of cosine, l2, not 'l1'"),
-        ({"distill-hubert": {}}, "method.distill-hubert: no such method; did you mean 'distilhubert'?"),
+        ({"distill-hubert": {}}, "method.distill-hubert: no such method; did you mean distilhubert?"),
     ],
 )
 def test_wrong_arguments(parts: dict[str, Any], message: str) -> None:
@@ -236,9 +236,7 @@ def test_a_layer_that_the_teacher_does_not_give(name: str) -> None:
 @pytest.mark.parametrize("name", ["fitnets", "at", "distilhubert", "mlkd", "self"])
 def test_a_stage_that_the_student_does_not_have(name: str) -> None:
     arguments: dict[str, Any] = {"stages": ["erly"]} if name in ("at", "self") else {"stage": "erly"}
-    with pytest.raises(
-        RecipeError, match=rf"^method\.{name}: the student has no stage 'erly'; did you mean 'early'\?$"
-    ):
+    with pytest.raises(RecipeError, match=rf"^method\.{name}: the student has no stage 'erly'; did you mean early\?$"):
         connected(name, **arguments)
 
 

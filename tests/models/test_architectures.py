@@ -166,11 +166,11 @@ def test_arguments_survive_json(case: str) -> None:
 @pytest.mark.parametrize(
     ("architecture", "values", "message"),
     [
-        ("tdn", {}, "student.architecture: no architecture 'tdn'; did you mean 'tdnn'?"),
+        ("tdn", {}, "student.architecture: no architecture 'tdn'; did you mean tdnn?"),
         (
             "lstm",
             {},
-            "student.architecture: no architecture 'lstm'; choose one of cnn-attention, tdnn, conformer, crnn",
+            "student.architecture: no architecture 'lstm'; known: cnn-attention, tdnn, conformer, crnn",
         ),
         ("tdnn", {"stem": 8}, "unknown recipe key student.arguments.stem"),
         ("tdnn", {"kernel": 4}, "student.arguments.kernel: must be odd and positive, not 4"),

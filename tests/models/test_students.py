@@ -28,8 +28,8 @@ def speech(samples: int, seed: int = 0) -> torch.Tensor:
 @pytest.mark.parametrize(
     ("values", "size", "message"),
     [
-        ({}, "mirco", "student.size: no size 'mirco'; did you mean 'micro'?"),
-        ({}, "x", "student.size: no size 'x'; choose one of nano, micro, small"),
+        ({}, "mirco", "student.size: no size 'mirco'; did you mean micro?"),
+        ({}, "x", "student.size: no size 'x'; known: nano, micro, small"),
         (
             {"embeding": 8},
             "nano",

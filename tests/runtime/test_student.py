@@ -78,7 +78,7 @@ def test_restricted_labels(student: Student) -> None:
     assert list(prediction.scores) == ["neutral", "angry"]
     assert sum(prediction.scores.values()) == pytest.approx(1.0)
     assert prediction.label == "neutral"
-    with pytest.raises(LabelError, match="did you mean 'angry'"):
+    with pytest.raises(LabelError, match='did you mean "angry"'):
         student.predict(tone(200, 1.0), RATE, labels=["angri"])
 
 
@@ -137,7 +137,7 @@ def test_public_interface(tiny_bundle: Path) -> None:
         ({"format": 2}, "format must be 1"),
         ({"temperature": 0}, "temperature"),
         ({"abstain_threshold": 1.5}, "abstain_threshold"),
-        ({"window_second": 3}, "did you mean 'window_seconds'"),
+        ({"window_second": 3}, 'did you mean "window_seconds"'),
         ({"labels": ["a", "a", "b"]}, "labels"),
         ({"labels": ["a", "b", "uncertain"]}, "labels"),
     ],
@@ -178,7 +178,7 @@ def test_unknown_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         entries += f"  {name}:\n    files:\n"
     (tmp_path / "manifest.yaml").write_text(f"format: 1\nstudents:\n{entries}")
     monkeypatch.setattr("sercli.hub.bundled._HOMES", (home,))
-    with pytest.raises(ModelNotFoundError, match=r"did you mean 'micro'.*micro, nano"):
+    with pytest.raises(ModelNotFoundError, match=r'did you mean "micro".*micro, nano'):
         load("mikro")
     with pytest.raises(ModelNotFoundError, match="no student folder"):
         load(tmp_path / "none")

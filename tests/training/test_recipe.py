@@ -78,6 +78,9 @@ def test_learning_rates_as_people_write_them(tmp_path: Path, text: str) -> None:
     [
         ("optin: {}", "unknown recipe key optin; did you mean optim?"),
         ("optim: {epoch: 3}", "unknown recipe key optim.epoch; did you mean optim.epochs?"),
+        ("epochs: 3", "unknown recipe key epochs; did you mean optim.epochs?"),
+        ("snr_db: [0, 5]", "unknown recipe key snr_db; did you mean augment.noise.snr_db?"),
+        ("split: {dev_share: 1}", "split.dev_share: must be a share from 0 to below 1, not 1"),
         ("corpus: {sources: [{nam: x}]}", "unknown recipe key corpus.sources[0].nam; did you mean"),
         ("zzz: 1", "unknown recipe key zzz; known: name, corpus, split"),
         ("optim: {epochs: 2.5}", "optim.epochs: needs a value of type int, not 2.5"),

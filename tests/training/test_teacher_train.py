@@ -265,7 +265,7 @@ def test_gender_and_ratings_are_learned_where_they_are_known(
         ),
         ("head.pooling=max", "head.pooling: must be one of mean, statistics, attentive, not 'max'"),
         ("head={hiden: 3}", "unknown recipe key head.hiden; did you mean head.hidden?"),
-        ("outputs={genders: 1.0}", "outputs.genders: no such output; did you mean 'gender'?"),
+        ("outputs={genders: 1.0}", "outputs.genders: no such output; did you mean gender?"),
         ("outputs={gender: 0}", "outputs.gender: must be above 0, the weight of its loss, not 0"),
         ("outputs={gender: 1}", "outputs.gender: known of no training clip"),
         ("encoder.layers=[4]", "encoder.layers: "),

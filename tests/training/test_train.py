@@ -178,9 +178,14 @@ def test_a_folder_with_a_run_is_not_overwritten_unasked(
     ("overrides", "options", "code", "message"),
     [
         (["split.dev_speakers={voices: [s9]}"], [], 1, "speakers without utterances: voices/s9"),
-        (["split.dev_speakers={}"], [], 2, "split: name a protocol, a holdout (`release`) or your own dev_speakers"),
+        (
+            ["split.dev_speakers={}"],
+            [],
+            2,
+            "split: name a protocol, a holdout (`release`), your own dev_speakers or a dev_share",
+        ),
         (["split.dev_speakers={voices: s5}"], [], 2, "split.dev_speakers.voices: needs a list of speakers"),
-        (["corpus.labels=eight"], [], 2, "corpus.labels: no label set 'eight'"),
+        (["corpus.labels=eight"], [], 2, 'corpus.labels: unknown label set "eight"'),
         (["corpus.sources=[ravdess]"], [], 2, "corpus ravdess: where is it? Give --data DIR"),
         (["corpus.sources=[]"], [], 2, "corpus.sources: name at least one corpus"),
         (["optim.epoch=1"], [], 2, "did you mean optim.epochs?"),
