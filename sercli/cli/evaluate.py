@@ -30,6 +30,7 @@ FORMAT = click.Choice(["table", "json", "jsonl"])
 HEADINGS = {
     "corpora": "What to test on",
     "recipe": "A recipe instead of a model",
+    "layers": "An encoder instead of a model",
     "precision": "How to measure",
     "robustness": "Robustness",
     "report": "Output",
@@ -64,9 +65,11 @@ class GroupedHelp(click.Command):
 @click.option("--protocol", metavar="NAME", help="Test folds and labels as published, such as `ravdess-emobox6`.")
 @click.option("--labels", metavar="SET", help="Set, `shared` with the data, or the model's `own`.  [default: shared]")
 @click.option("--scale", type=(float, float), metavar="LOW HIGH", help="Of the table's arousal, valence, dominance.")
+@click.option("--derived", is_flag=True, help="Take points of the emotion words where nobody rated those.")
 @click.option("--recipe", type=PATH, help="Train and test every fold of its protocol; KEY=VALUE overrides its keys.")
 @click.option("-o", "--output", "runs", type=PATH, help="Folder of the folds' runs.  [default: runs/NAME]")
 @click.option("--resume", is_flag=True, help="Go on with unfinished folds; finished ones are kept.")
+@click.option("--layers", is_flag=True, help="MODEL is a speech encoder: which layers carry arousal, valence, emotion.")
 @click.option("--precision", type=PRECISION, default="float32", help="Graph of a bundle.  [default: float32]")
 @offline_option
 @click.option("--seed", type=click.IntRange(0), default=0, metavar="N", help="Of noise and intervals.  [default: 0]")
@@ -92,9 +95,16 @@ def evaluate(model: str | None, overrides: tuple[str, ...], **options: Any) -> N
     \b
     sercli eval micro --corpus emodb --root ~/emodb
     sercli eval micro --table calls.csv --against my-student --report report
+    sercli eval openai/whisper-small@main --layers --corpus ravdess --derived --report layers
     sercli eval --recipe zoo/recipes/ravdess-micro.yaml --data ~/corpora --resume
     """
     _check(model, overrides, options)
+    if options["layers"]:
+        from sercli.cli.layers import check_layers, measure_layers
+
+        check_layers(model, {**options, "overrides": overrides})
+        measure_layers(model, _utterances(options), options)
+        return
     _require_extras(options)
     from sercli.evaluation.measure import Settings
     from sercli.evaluation.results import check_folder, write_results
@@ -125,7 +135,7 @@ def _check(model: str | None, overrides: tuple[str, ...], options: dict[str, Any
     if options["scale"] and not options["scale"][0] < options["scale"][1]:
         raise UsageError("--scale LOW HIGH: the lower end comes first, such as --scale 1 5")
     if options["recipe"]:
-        useless = [f"--{name}" for name in ("root", "labels", "cost") if options[name]]
+        useless = [f"--{name}" for name in ("root", "labels", "cost", "derived", "layers") if options[name]]
         useless += ["--precision"] if options["precision"] != "float32" else []
         if useless:
             raise UsageError(f"{useless[0]} is for a MODEL; a recipe has its own corpora and labels, and float32 runs")
@@ -209,7 +219,8 @@ def _by_model(name: str, grid: Grid, settings: Settings, options: dict[str, Any]
         grid = _without_babble(grid, utterances)
     labels = options["labels"] or (published.label_set if published else SHARED)
     with progress_bar(not options["quiet"], len(utterances)) as bar:
-        found = evaluate(opened, utterances, labels, published, grid, settings, lambda: bar.update(1))
+        derived = options["derived"]
+        found = evaluate(opened, utterances, labels, published, grid, settings, lambda: bar.update(1), derived)
     if options["cost"]:
         found.metrics["cost"] = cost(opened.folder, options["precision"])
     return found

@@ -80,6 +80,12 @@ BY_EXTENSION = {".csv": "csv", ".json": "json", ".srt": "srt", ".textgrid": "tex
     help="Label 'uncertain' below this score; 0 never.  [default: the model's calibrated one]",
 )
 @click.option(
+    "--scale",
+    type=(float, float),
+    metavar="LOW HIGH",
+    help="Of arousal, valence and dominance, such as 1 7.  [default: 0 1]",
+)
+@click.option(
     "--precision",
     type=click.Choice(["float32", "int8"]),
     default="float32",
@@ -100,7 +106,8 @@ def predict(paths: tuple[str, ...], **options: Any) -> int:
     PATH is an audio file of any kind (wav, flac, ogg, opus, mp3, aiff ...), a folder (searched through,
     in order of names), or - for an audio file on standard input.
 
-    A row has path, start, end, label, score, scores, model, seconds, status (ok, silence, error), error.
+    A row has path, start, end, label, score, scores, model, seconds, status (ok, silence, error), error, and
+    arousal, valence, dominance (0 to 1) where the model has them.
     CSV has one column score_CLASS per class. A file that cannot be read becomes a row with status error,
     and the run goes on.
     """
@@ -155,6 +162,8 @@ def _check_options(paths: tuple[str, ...], form: str, options: dict[str, Any]) -
             raise UsageError(f"--{name} needs --timeline")
     if options["target"] is None and (options["overwrite"] or options["resume"]):
         raise UsageError("--overwrite and --resume need --output")
+    if options["scale"] and not options["scale"][0] < options["scale"][1]:
+        raise UsageError("--scale LOW HIGH: the lower end comes first, such as --scale 1 7")
     if options["overwrite"] and options["resume"]:
         raise UsageError("--overwrite and --resume exclude each other; choose one")
     if options["resume"] and form not in RESUMABLE:
@@ -183,6 +192,8 @@ def _settings(student: Student, form: str, options: dict[str, Any]) -> Settings:
     window = options["window"]
     if window is not None and window < student.config.min_seconds:
         raise UsageError(f"--window must be at least {student.config.min_seconds:g} s for {student.config.name}")
+    if options["scale"] and "dimensions" not in student.config.heads:
+        raise UsageError(f"--scale is of arousal, valence and dominance, which {student.config.name} does not rate")
     return Settings(
         decision=student.decision(wanted, options["threshold"]),
         timeline=options["timeline"] or form in SEGMENT_FORMATS,
@@ -191,6 +202,7 @@ def _settings(student: Student, form: str, options: dict[str, Any]) -> Settings:
         gate_dbfs=SILENCE_DBFS if options["silence"] is None else options["silence"],
         top=options["top"],
         raw=raw,
+        scale=options["scale"] or (0.0, 1.0),
     )
 
 
@@ -200,13 +212,15 @@ def _write_rows(
     """Write a row per outcome as it comes; whatever happens, what is written is valid."""
     from sercli.cli.progress import progress_bar
     from sercli.runtime.batch import label
+    from sercli.runtime.prediction import DIMENSIONS
     from sercli.runtime.resume import Earlier, read_earlier
     from sercli.runtime.rows import row_of
     from sercli.runtime.sink import output_file, standard_output
     from sercli.runtime.writers import writer_for
 
     target = options["target"]
-    writer = writer_for(form, settings.decision.classes, settings.timeline)
+    rated = DIMENSIONS if "dimensions" in student.config.heads else ()
+    writer = writer_for(form, settings.decision.classes, settings.timeline, rated)
     earlier = read_earlier(target, writer, student, settings) if options["resume"] else Earlier()
     report.resumed, report.failed = len(earlier.done) - earlier.failed, earlier.failed
     with ExitStack() as stack:

@@ -124,7 +124,7 @@ def _open_run(folder: Path) -> Model:
         facts = bundle_config(checkpoint, recipe.export, network.head.embedding, network.head.further)
     else:
         network = load_student(folder, checkpoint)
-        facts = bundle_config(checkpoint, recipe.export, network.arguments.embedding)
+        facts = bundle_config(checkpoint, recipe.export, network.arguments.embedding, network.further)
     config = BundleConfig.from_values(facts, str(folder))
     weights = folder / "model.safetensors"
     digest = _sha256(weights)

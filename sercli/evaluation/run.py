@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from sercli.corpora.derived import SOURCE, with_derived
 from sercli.corpora.splits import LEAKS, Protocol, Split, split
 from sercli.corpora.table import Utterance
 from sercli.errors import CorpusError, LabelError, LeakError, UsageError
@@ -20,12 +20,12 @@ from sercli.evaluation.bootstrap import Indices, Resample
 from sercli.evaluation.compare import compare
 from sercli.evaluation.corruption import Corruption
 from sercli.evaluation.grid import Grid
-from sercli.evaluation.measure import FORMAT, LEVEL, Settings, by_fold, described, measure, robustness, versions
+from sercli.evaluation.measure import FORMAT, LEVEL, Settings, by_fold, described, measure, robustness, today, versions
 from sercli.evaluation.metrics import classification
 from sercli.evaluation.model import Model, open_model
 from sercli.evaluation.seen import seen
 from sercli.evaluation.task import NO_LABEL, SHARED, Task, ask, ratings
-from sercli.labels import LABEL_SETS, map_label, relabel
+from sercli.labels import LABEL_SETS, map_label
 from sercli.training.recipe import Recipe
 
 Advance = Callable[[], object]
@@ -66,6 +66,7 @@ def evaluate(
     grid: Grid = Grid(),  # noqa: B008 - frozen
     settings: Settings = Settings(),  # noqa: B008 - frozen
     advance: Advance = lambda: None,
+    derived: bool = False,
 ) -> Evaluation:
     """Measure one model.
 
@@ -77,12 +78,15 @@ def evaluate(
         grid: also measure under each of its corruptions; babble is made of the other speakers of the utterances
         settings: of the figures
         advance: called after each utterance
+        derived: take a point for each emotion word where a corpus has no ratings
 
     Raises:
         LabelError, CorpusError, LeakError: as `task.ask`, `answer` and `splits.split`
         UsageError: a grid without labels to measure UA on
     """
     rates = "dimensions" in model.student.config.heads
+    if derived:
+        utterances = with_derived(utterances)
     sides = tests_of(published, utterances) if published else [("", list(utterances))]
     task = ask([u for _, side in sides for u in side], model.student.labels, label_set, rates)
     if grid.kinds and not task.labels:
@@ -103,6 +107,7 @@ def evaluate(
         **(by_fold(answers) if published and task.labels else {}),
         **({"robustness": {**robustness(answers, cells, settings), "noise_files": grid.files()}} if cells else {}),
     }
+    _name_derived(metrics, derived)
     return Evaluation(metrics, answers)
 
 
@@ -138,10 +143,10 @@ def cross_validate(
         UsageError: a grid across corpora
     """
     from sercli.training.recipe_gmp import is_transductive
-    from sercli.training.run import fold_split, for_fold, read_native, recipe_protocol, train_fold
+    from sercli.training.run import fold_split, for_fold, labelled, read_own, recipe_protocol, train_fold
 
-    native = read_native(recipe.corpus.sources, data)
-    utterances = relabel(native, recipe.corpus.labels)
+    native = read_own(recipe, data)
+    utterances = labelled(recipe, native)
     published = recipe_protocol(recipe, utterances)
     if grid.kinds and published.by == "corpus":
         raise UsageError("robustness is measured on one set of labels, not across corpora; leave --robustness out")
@@ -183,7 +188,14 @@ def cross_validate(
         **by_fold(answers),
         **({"robustness": {**robustness(answers, cells, settings), "noise_files": grid.files()}} if cells else {}),
     }
+    _name_derived(metrics, recipe.corpus.derived_dimensions)
     return Evaluation(metrics, answers)
+
+
+def _name_derived(metrics: dict[str, Any], derived: bool) -> None:
+    """Say beside figures of arousal, valence and dominance that nobody rated them."""
+    if derived and "dimensions" in metrics["figures"]:
+        metrics["derived_dimensions"] = SOURCE
 
 
 def _met(published: Protocol, splits: Mapping[str, Split], transductive: bool) -> dict[str, Any]:
@@ -271,7 +283,7 @@ def _opening(identity: dict[str, Any], parts: Sequence[Answers], published: Prot
     protocol = {"protocol": published.name if published else "", "source": published.source if published else ""}
     return {
         "format": FORMAT,
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "date": today(),
         "versions": versions(),
         "model": identity,
         "data": {**protocol, **described(parts)},

@@ -53,6 +53,8 @@ class Settings:
     """print the scores of so many best classes only"""
     raw: RawFormat | None = None
     """inputs are headerless PCM"""
+    scale: tuple[float, float] = (0.0, 1.0)
+    """lowest and highest arousal, valence and dominance, as they are printed"""
 
 
 @dataclass(frozen=True)

@@ -126,6 +126,7 @@ def _recipe_of(stage: StagePart, recipe: Recipe) -> Recipe:
     """The recipe of one stage: nobody selects in it, its last epoch is what goes on."""
     # A stage that folds share learns nothing from a teacher of one fold, so it does not name it either.
     teacher = recipe.teacher if stage.own else dataclasses.replace(recipe.teacher, own=None)
+    outputs = recipe.outputs if stage.own else {}  # nobody rated what is only heard
     return dataclasses.replace(
         recipe,
         name=f"{recipe.name}-{stage.name}",
@@ -134,6 +135,7 @@ def _recipe_of(stage: StagePart, recipe: Recipe) -> Recipe:
         before=(),
         speech=(),
         method=stage.method,
+        outputs=outputs,
         optim=stage.optim,
     )
 
@@ -199,6 +201,7 @@ class _Teacher:
         write_json(folder / "teacher.json", facts)
 
     def _ua(self, utterances: Sequence[Utterance]) -> float:
+        utterances = [utterance for utterance in utterances if utterance.emotion]
         answers = self.logits[[self.row[utterance.stretch] for utterance in utterances]].argmax(axis=1)
         targets = np.array([self.labels.index(utterance.emotion) for utterance in utterances])
         return round(100.0 * unweighted_accuracy(targets, answers, len(self.labels)), 2)

@@ -12,7 +12,8 @@ from sercli.methods.base import Method
 from sercli.methods.terms import cross_entropy, weighted_mean
 from sercli.models.student import Stage, StudentNetwork
 from sercli.training.augment import Augmentation
-from sercli.training.data import UNLABELLED
+from sercli.training.data import one_hot
+from sercli.training.outputs import output_loss
 from sercli.training.recipe import AugmentPart
 from sercli.training.trainee import Trainee
 
@@ -30,7 +31,8 @@ class Learner(Trainee[StudentNetwork]):
             masks and mixed clips. A network's answers to the clips it was trained on as they are would be nearly
             one-hot, and would not be true of what the student is given (Beyer et al. 2022, arXiv 2106.05237); the
             price is one more forward pass a step
-        frozen: train the classifier alone, on features as the network gives them when it is not trained
+        frozen: train what answers alone, on features as the network gives them when it is not trained
+        rating: weight of the loss of arousal, valence and dominance; 0 for a student that does not rate
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class Learner(Trainee[StudentNetwork]):
         bf16: bool = False,
         teacher: StudentNetwork | None = None,
         frozen: bool = False,
+        rating: float = 0.0,
     ) -> None:
         # Channels last: the same numbers, and convolutions of these shapes train much faster on a CPU.
         super().__init__(student.to(memory_format=torch.channels_last), average)  # type: ignore[call-overload]
@@ -52,10 +55,12 @@ class Learner(Trainee[StudentNetwork]):
         self.teacher = teacher
         if teacher is not None:
             teacher.to(memory_format=torch.channels_last).requires_grad_(False).eval()  # type: ignore[call-overload]
+        self.rating = rating
+        self.outputs = ("logits", "dimensions") if rating > 0 else ("logits",)
         self.frozen = frozen
         if frozen:
             for name, parameter in student.named_parameters():
-                parameter.requires_grad_("classifier." in name)
+                parameter.requires_grad_("classifier." in name or name.startswith("rater."))
 
     def train(self, mode: bool = True) -> Self:
         """Change to training, all but the teacher and what is frozen."""
@@ -80,6 +85,7 @@ class Learner(Trainee[StudentNetwork]):
         neighbour_waveform: Tensor | None = None,
         neighbour_lengths: Tensor | None = None,
         edge_weights: Tensor | None = None,
+        dimensions: Tensor | None = None,
     ) -> dict[str, Any]:
         """Run one batch.
 
@@ -96,12 +102,13 @@ class Learner(Trainee[StudentNetwork]):
             neighbour_waveform: with a graph, shape (batch, neighbours, samples); so the next two
             neighbour_lengths: in samples, shape (batch, neighbours)
             edge_weights: 0 where a clip has no such neighbour, shape (batch, neighbours)
+            dimensions: ratings from 0 to 1, NaN where unknown, of a student that rates, shape (batch, 3)
 
         Returns:
-            `loss` and `logits` (batch, classes); in evaluation the loss is plain cross-entropy, whatever is trained
+            `loss`, `logits` (batch, classes), and where it rates `dimensions` (batch, 3); in evaluation the loss is
+            plain cross-entropy, whatever is trained
         """
-        # Zeros without a label: whatever is learned from labels gets nothing from such a clip.
-        targets = nn.functional.one_hot(labels.clamp(min=0), known.shape[1]) * (labels != UNLABELLED)[:, None].float()
+        targets = one_hot(labels, known.shape[1])
         if self.training:
             with torch.no_grad():
                 log_mel, counts = self._frames(waveform, lengths)
@@ -126,13 +133,17 @@ class Learner(Trainee[StudentNetwork]):
                 near = self._neighbours(neighbour_waveform, neighbour_lengths, present, outputs)
                 heard["neighbours"], given["edge_weights"] = near, edge_weights
         else:
-            logits = self.best(waveform, lengths)["logits"]
-            return {"loss": weighted_mean(cross_entropy(logits, targets, known), weights), "logits": logits}
+            found = self.best(waveform, lengths)
+            loss = weighted_mean(cross_entropy(found["logits"], targets, known), weights)
+            return {"loss": loss, **{name: found[name] for name in self.outputs}}
         batch = {"targets": targets, "known": known, "weights": weights, **given}
         batch["epoch"] = torch.tensor(self.epoch, device=waveform.device)
         terms: dict[str, Tensor] = {}
         for method in self.methods.values():
             terms.update(cast(Method, method).losses({**outputs, **heard}, batch))
+        if dimensions is not None:
+            blended = share * dimensions + (1.0 - share) * dimensions[order]
+            terms["dimensions"] = self.rating * output_loss("dimensions", outputs["dimensions"], blended)
         return {"loss": self.total(terms), "logits": outputs["logits"]}
 
     def _frames(self, waveform: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:

@@ -41,6 +41,11 @@ class CorpusPart:
     """label set: seven, ravdess8, emodb7 ..."""
     sources: tuple[Source, ...] = ()
     """corpora that are read and put together"""
+    rated: bool = False
+    """keep utterances with ratings but without a place in the label set too; they teach `outputs.dimensions` alone"""
+    derived_dimensions: bool = False
+    """give corpora without ratings a point of arousal, valence and dominance for each emotion word (Russell and
+    Mehrabian 1977): not what anybody heard, and named so wherever a figure comes from it"""
 
 
 @dataclass(frozen=True)
@@ -181,8 +186,8 @@ class Recipe:
     head: Mapping[str, Any] = field(default_factory=dict)
     """of that teacher: pooling, hidden, dropout, attention"""
     outputs: Mapping[str, float] = field(default_factory=dict)
-    """what that teacher says besides the class, with the weight in its loss: gender, dimensions; clips of which it is
-    not known do not count"""
+    """what is said besides the class, with the weight in the loss: dimensions (arousal, valence, dominance), and of a
+    teacher that is trained gender; clips of which it is not known do not count"""
     before: tuple[StagePart, ...] = ()
     """stages before the main one, for example feature distillation on all speech"""
     speech: tuple[Source, ...] = ()
@@ -212,6 +217,6 @@ class Recipe:
                 raise RecipeError("graph: a teacher is trained with labels alone; leave out encoder or graph")
         elif GMP in self.method:
             raise RecipeError(f"method.{GMP}: trains a teacher; name its encoder (encoder.name)")
-        elif self.head or self.outputs or self.encoder != TrunkPart():
-            part = "head" if self.head else "outputs" if self.outputs else "encoder"
+        elif self.head or self.encoder != TrunkPart():
+            part = "head" if self.head else "encoder"
             raise RecipeError(f"{part}: of a teacher that is trained; name its encoder (encoder.name)")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sercli.corpora import read_corpus
+from sercli.corpora.derived import is_rated, with_derived
 from sercli.corpora.speech import with_copies
 from sercli.corpora.splits import (
     CROSS_CORPUS,
@@ -25,7 +27,7 @@ from sercli.corpora.splits import (
 )
 from sercli.corpora.table import Utterance, is_table
 from sercli.errors import OutputError, RecipeError, UsageError
-from sercli.labels import LABEL_SETS, relabel
+from sercli.labels import LABEL_SETS, map_label, relabel
 from sercli.training.recipe import Recipe, Source
 from sercli.training.recipe_file import is_recipe_of
 from sercli.training.recipe_gmp import NAME as GMP
@@ -38,7 +40,7 @@ FOLD = "{fold}"
 
 
 def read_sources(recipe: Recipe, data: Path | None) -> list[Utterance]:
-    """Read the recipe's corpora in its label set; what has no place in it is left out.
+    """Read the recipe's corpora in its label set; what has no place in it is left out, or kept for its ratings.
 
     Args:
         recipe: names the corpora
@@ -49,7 +51,22 @@ def read_sources(recipe: Recipe, data: Path | None) -> list[Utterance]:
     """
     if recipe.corpus.labels not in LABEL_SETS:
         raise RecipeError(f"corpus.labels: no label set {recipe.corpus.labels!r}; known: {', '.join(LABEL_SETS)}")
-    return relabel(read_native(recipe.corpus.sources, data), recipe.corpus.labels)
+    return labelled(recipe, read_own(recipe, data))
+
+
+def read_own(recipe: Recipe, data: Path | None) -> list[Utterance]:
+    """Read the recipe's corpora with their own labels, as `read_native`, and derived ratings where it asks for them."""
+    native = read_native(recipe.corpus.sources, data)
+    return with_derived(native) if recipe.corpus.derived_dimensions else native
+
+
+def labelled(recipe: Recipe, native: Sequence[Utterance]) -> list[Utterance]:
+    """Bring utterances into a recipe's label set; without a place in it only those go on that are to teach ratings."""
+    if not recipe.corpus.rated:
+        return relabel(native, recipe.corpus.labels)
+    labels = [map_label(item.emotion, recipe.corpus.labels, item.corpus) or "" for item in native]
+    placed = (dataclasses.replace(item, emotion=label) for item, label in zip(native, labels, strict=True))
+    return [item for item in placed if item.emotion or is_rated(item)]
 
 
 def read_native(sources: Sequence[Source], data: Path | None) -> list[Utterance]:
@@ -193,8 +210,15 @@ def _fit(
 
     sources = [*(stage.speech for stage in recipe.before), recipe.speech]
     read = [read_native(named, data) if named else [] for named in sources]
-    *speech, beside = ([dataclasses.replace(item, emotion="") for item in with_copies(items, speeds)] for items in read)
+    *speech, beside = ([_only_sound(item) for item in with_copies(items, speeds)] for items in read)
     return distil(recipe, parts, folder, speech, beside=beside, start=start, shared=shared, **options)
+
+
+def _only_sound(utterance: Utterance) -> Utterance:
+    """Leave out what anybody said of an utterance."""
+    return dataclasses.replace(
+        utterance, emotion="", arousal=math.nan, valence=math.nan, dominance=math.nan, votes="", text=""
+    )
 
 
 def train_fold(

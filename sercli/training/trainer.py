@@ -26,11 +26,15 @@ from sercli.training.neighbour_embeddings import run_graph, wants_graph
 from sercli.training.neighbours import statistics
 from sercli.training.noise import training_noise
 from sercli.training.outcome import conclude
+from sercli.training.outputs import check_known, check_outputs, output_figures
 from sercli.training.recipe import Recipe
 from sercli.training.recipe_student import StudentPart
 from sercli.training.run_folder import WEIGHTS, prepare
 from sercli.training.start import Start
 from sercli.training.store import open_store
+
+RATED = ("dimensions",)
+"""Outputs that a student may have besides its classes."""
 
 
 @dataclass(frozen=True)
@@ -86,16 +90,18 @@ def train(
         start: the student to begin with, which sets architecture and sizes; None begins at random
 
     Raises:
-        RecipeError: a method that the batch is too small for, or that needs what the teacher does not give, or a graph
-            that nobody says how to build
+        RecipeError: a method or output that the batch is too small for, a method that needs what the teacher does not
+            give, or a graph that nobody says how to build
         LeakError: a speaker stands on two sides
-        CorpusError: no training or development utterances
+        CorpusError: no training or development utterances, or no ratings to learn
         OutputError: the folder holds a run already
     """
     split = training_sides(recipe, split)
     labels = LABEL_SETS[recipe.corpus.labels]
     architecture = start.architecture if start else recipe.student.architecture
-    arguments = student_arguments(recipe.student, start)
+    arguments = student_arguments(recipe, start)
+    check_outputs(recipe.outputs, recipe.optim.batch, RATED)
+    check_known(split.train, list(recipe.outputs))
     with_graph = wants_graph(recipe)
     last = prepare(folder, recipe, resume, overwrite)
     material = [*split.train, *beside]
@@ -104,11 +110,13 @@ def train(
     set_seed(recipe.seed)
     student = students.build(arguments, len(labels))
     if start is not None:
-        students.load_weights(student, start.weights, but_classifier=start.other_labels)
+        students.load_weights(student, start.weights, start.new_parts(arguments))
     methods = fitted_methods(recipe, student, teaching.shapes if teaching else None, len(material))
     network = teaching.network if teaching else None
     optim = recipe.optim
-    learner = Learner(student, methods, recipe.augment, optim.average, optim.bf16, network, recipe.student.frozen)
+    rating = recipe.outputs.get("dimensions", 0.0)
+    frozen = recipe.student.frozen
+    learner = Learner(student, methods, recipe.augment, optim.average, optim.bf16, network, frozen, rating)
 
     def items(utterances: list[Utterance]) -> Items:
         return Clips(utterances, open_store(utterances), labels)
@@ -117,7 +125,7 @@ def train(
     drawn, weights = balanced(material, optim)
     noise = training_noise(recipe.augment.noise, material, store)
     lessons = teaching.lessons if teaching else None
-    clips = Clips(material, store, labels, recipe.augment, weights, lessons, noise, graph)
+    clips = Clips(material, store, labels, recipe.augment, weights, lessons, noise, graph, list(recipe.outputs))
     feed = Feed(clips, store.lengths, drawn, collate, items(split.dev) if split.dev else None)
     trainer = make_trainer(learner, feed, optim, folder, seed=recipe.seed, quiet=quiet)
     trainer.train(resume_from_checkpoint=last)
@@ -131,10 +139,11 @@ def train(
     also_heard = teaching.also_heard if teaching else ()
     known = start.heard if start else ()
     report = {"graph": statistics(graph)} if graph else None
-    return Trained(
-        folder,
-        *conclude(recipe, split, folder, trainer, items, facts, also_heard=also_heard, known=known, report=report),
+    further = output_figures if recipe.outputs else None
+    figures = conclude(
+        recipe, split, folder, trainer, items, facts, further=further, also_heard=also_heard, known=known, report=report
     )
+    return Trained(folder, *figures)
 
 
 def training_sides(recipe: Recipe, split: Split) -> Split:
@@ -153,9 +162,11 @@ def training_sides(recipe: Recipe, split: Split) -> Split:
     return split
 
 
-def student_arguments(part: StudentPart, start: Start | None = None) -> StudentArguments:
-    """Sizes of a recipe's student, or of the one it begins with."""
-    return start.arguments if start else students.arguments_from(part.arguments, part.size, part.architecture)
+def student_arguments(recipe: Recipe, start: Start | None = None, part: StudentPart | None = None) -> StudentArguments:
+    """Sizes of a recipe's student, or of another part of it, or of the one it begins with; it rates if asked for."""
+    part = part or recipe.student
+    sizes = start.arguments if start else students.arguments_from(part.arguments, part.size, part.architecture)
+    return dataclasses.replace(sizes, dimensions="dimensions" in recipe.outputs)
 
 
 def fitted_methods(
