@@ -134,6 +134,36 @@ def check(ctx: click.Context, name: str, root: Path | None, protocol: str, form:
 
 
 @corpus.command()
+@click.argument("name")
+@click.option("--root", type=click.Path(path_type=Path), help="The corpus's own folder.")
+@click.option("--labels", default="native", show_default=True, help="`native`, or a label set such as `seven`.")
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+def text(name: str, root: Path | None, labels: str, form: str) -> None:
+    """Say how much of the labels of corpus NAME (or a table) its sentences give away, without any sound.
+
+    Each clip gets the label that its sentence has most often with other speakers. Near chance, text cannot help; far
+    above it, a model that reads learns which sentence belongs to which emotion: part the sentences too
+    (split.sentences).
+    """
+    from dataclasses import asdict
+
+    from sercli.corpora import read_corpus
+    from sercli.corpora.sentences import leak
+    from sercli.labels import relabel
+
+    found = leak(relabel(read_corpus(name, root), labels))
+    if form == "json":
+        import json
+
+        output.result(json.dumps(asdict(found), indent=2))
+        return
+    output.result(
+        f"{found.utterances} utterances, {found.sentences} sentences, {found.of_one_label} of them in one label only\n"
+        f"UA of the sentence alone, of speakers not looked at: {found.ua:.1f} % (chance {found.chance:.1f} %)"
+    )
+
+
+@corpus.command()
 @click.argument("run", metavar="RUN_OR_FILE", type=click.Path(path_type=Path))
 @click.option("--plot", type=click.Path(path_type=Path), help="Also draw it, into this PNG.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)

@@ -71,6 +71,7 @@ class GroupedHelp(click.Command):
 @click.option("--resume", is_flag=True, help="Go on with unfinished folds; finished ones are kept.")
 @click.option("--layers", is_flag=True, help="MODEL is a speech encoder: which layers carry arousal, valence, emotion.")
 @click.option("--precision", type=PRECISION, default="float32", help="Graph of a bundle.  [default: float32]")
+@click.option("--mode", type=click.Choice(["audio", "text", "both"]), help="Of a student that reads transcripts too.")
 @offline_option
 @click.option("--seed", type=click.IntRange(0), default=0, metavar="N", help="Of noise and intervals.  [default: 0]")
 @click.option("--against", metavar="MODEL", shell_complete=complete_model, help="Compare with this one, or a --report.")
@@ -211,7 +212,7 @@ def _by_model(name: str, grid: Grid, settings: Settings, options: dict[str, Any]
     if options["protocol"] == CROSS_CORPUS:
         raise UsageError(f"{CROSS_CORPUS} trains on each corpus in turn: give it a --recipe, or leave --protocol out")
     published = protocol(options["protocol"]) if options["protocol"] else None
-    opened = open_model(name, options["precision"], offline=options["offline"])
+    opened = open_model(name, options["precision"], offline=options["offline"], mode=options["mode"] or "")
     if options["cost"] and opened.kind != "bundle":
         raise UsageError(f"{name}: --cost needs a bundle; make one with `sercli export`")
     utterances = _utterances(options)
@@ -259,7 +260,7 @@ def _by_recipe(overrides: list[str], grid: Grid, settings: Settings, options: di
     if recipe.split.protocol == CROSS_CORPUS and options["against"]:
         raise UsageError(f"{CROSS_CORPUS} has other labels for every pair of corpora; leave --against out")
     folder = options["runs"] or Path("runs") / recipe.name
-    choices = {key: options[key] for key in ("resume", "quiet")}
+    choices = {**{key: options[key] for key in ("resume", "quiet")}, "mode": options["mode"] or ""}
     overwrite = options["overwrite"] and not options["resume"]
     note = (lambda _: None) if options["quiet"] else output.note
     return cross_validate(recipe, folder, options["data"], grid, settings, overwrite=overwrite, note=note, **choices)

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sercli.cli import output
+from sercli.cli import extras, output
 from sercli.cli.models import model_option, offline_option
 from sercli.errors import OutputError, SercliError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sercli.runtime.batch import Report, Settings, Workers
-    from sercli.runtime.inputs import Inputs
+    from sercli.runtime.inputs import Input, Inputs
     from sercli.runtime.student import Student
 
 ROW_FORMATS = ("table", "csv", "json", "jsonl")
@@ -92,6 +94,15 @@ BY_EXTENSION = {".csv": "csv", ".json": "json", ".srt": "srt", ".textgrid": "tex
     show_default=True,
     help="Which graph of the bundle to run.",
 )
+@click.option(
+    "--text",
+    type=click.Path(path_type=Path),
+    help="What is said: a transcript (.txt, .srt, .json of Whisper), or a folder of NAME.txt and so on. For a run of "
+    "the method audio-text; needs the extra train.",
+)
+@click.option(
+    "--asr", metavar="MODEL", help="Let this model transcribe instead: a folder, or NAME@REVISION of the Hub."
+)
 @click.option("--threads", type=click.IntRange(1), metavar="N", help="Files or windows at once.  [default: all cores]")
 @click.option("--raw", is_flag=True, help="Inputs are headerless PCM; needs --rate.")
 @click.option("--rate", type=click.IntRange(1), metavar="HZ", help="Sample rate of raw PCM.")
@@ -118,11 +129,10 @@ def predict(paths: tuple[str, ...], **options: Any) -> int:
     _check_options(paths, form, options)
     from sercli.runtime.batch import Report, Workers, usable_cores
     from sercli.runtime.inputs import Inputs, refuse_input_as_output
-    from sercli.runtime.student import load
 
     threads = options["threads"] or usable_cores()
-    student = load(options["model"], precision=options["precision"], offline=options["offline"])
-    settings = _settings(student, form, options)
+    student, text = _student(options)
+    settings = _settings(student, form, options, text)
     inputs = Inputs(paths, options["stdin_name"])
     if options["target"] is not None:
         refuse_input_as_output(options["target"], paths)
@@ -164,6 +174,16 @@ def _check_options(paths: tuple[str, ...], form: str, options: dict[str, Any]) -
         raise UsageError("--overwrite and --resume need --output")
     if options["scale"] and not options["scale"][0] < options["scale"][1]:
         raise UsageError("--scale LOW HIGH: the lower end comes first, such as --scale 1 7")
+    if options["text"] is not None or options["asr"] is not None:
+        if options["text"] is not None and options["asr"] is not None:
+            raise UsageError("--text and --asr both say what is said; choose one")
+        if options["timeline"] or form in SEGMENT_FORMATS:
+            raise UsageError("--text and --asr are of whole files; leave --timeline out")
+        if options["raw"] or "-" in paths:
+            raise UsageError("--text and --asr need files; name them")
+        several = len(paths) > 1 or any(Path(path).is_dir() for path in paths)
+        if options["text"] is not None and several and not options["text"].is_dir():
+            raise UsageError(f"--text {options['text']}: one transcript for several inputs; give a folder of them")
     if options["overwrite"] and options["resume"]:
         raise UsageError("--overwrite and --resume exclude each other; choose one")
     if options["resume"] and form not in RESUMABLE:
@@ -181,7 +201,21 @@ def _check_options(paths: tuple[str, ...], form: str, options: dict[str, Any]) -
         raise UsageError("--raw reads files and standard input, not folders")
 
 
-def _settings(student: Student, form: str, options: dict[str, Any]) -> Settings:
+def _student(options: dict[str, Any]) -> tuple[Student, Callable[[Input], str] | None]:
+    """Open the model, and where it is to read, say how the transcript of an input is found."""
+    if options["text"] is None and options["asr"] is None:
+        from sercli.runtime.student import load
+
+        return load(options["model"], precision=options["precision"], offline=options["offline"]), None
+    extras.require("train", f"sercli predict --{'text' if options['asr'] is None else 'asr'}")
+    from sercli.training.reading import open_reading, transcripts
+
+    return open_reading(options["model"], options["offline"]), transcripts(options["text"], options["asr"])
+
+
+def _settings(
+    student: Student, form: str, options: dict[str, Any], text: Callable[[Input], str] | None = None
+) -> Settings:
     from sercli.audio import RawFormat
     from sercli.runtime.batch import Settings
     from sercli.runtime.windows import SILENCE_DBFS
@@ -202,6 +236,7 @@ def _settings(student: Student, form: str, options: dict[str, Any]) -> Settings:
         gate_dbfs=SILENCE_DBFS if options["silence"] is None else options["silence"],
         top=options["top"],
         raw=raw,
+        text=text,
         scale=options["scale"] or (0.0, 1.0),
     )
 

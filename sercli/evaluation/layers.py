@@ -233,8 +233,8 @@ def _weights(
     import torch
     from torch import nn
 
+    from sercli.methods.terms import discordance
     from sercli.models.heads import LayerMix
-    from sercli.training.outputs import discordance
 
     with torch.random.fork_rng([]):
         torch.manual_seed(seed)

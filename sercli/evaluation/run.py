@@ -96,7 +96,8 @@ def evaluate(
     fold_of = {utterance.stretch: name for name, side in sides for utterance in side}
     cells = grid.cells(task.utterances)
     with model.answering() as student:
-        answers = answer(student, task, cells, seed=settings.seed, advance=advance)
+        texts = model.texts(task.utterances) if model.texts else None
+        answers = answer(student, task, cells, seed=settings.seed, advance=advance, texts=texts)
     answers = dataclasses.replace(answers, fold=[fold_of[u.stretch] for u in task.utterances])
     threshold = model.student.config.abstain_threshold or None
     metrics = {
@@ -122,6 +123,7 @@ def cross_validate(
     overwrite: bool = False,
     quiet: bool = False,
     note: Callable[[str], object] = lambda _: None,
+    mode: str = "",
 ) -> Evaluation:
     """Train and test every fold of a recipe's protocol; finished folds count when resuming.
 
@@ -135,6 +137,7 @@ def cross_validate(
         overwrite: train anew in a folder that holds runs
         quiet: no progress bars
         note: told when a fold is done
+        mode: of students that read: audio, text or both
 
     Raises:
         RecipeError, CorpusError, LeakError: as the functions of training.run
@@ -160,14 +163,16 @@ def cross_validate(
         place = folder / f"fold-{name}"
         cells = grid.cells([*sides.train, *sides.dev])  # before training, so that what is missing is told at once
         train_fold(for_fold(recipe, name), sides, place, data, resume=resume, overwrite=overwrite, quiet=quiet)
-        model = open_model(place)
+        model = open_model(place, mode=mode)
         heard = model.heard
         allowed = published.leaks or is_transductive(recipe.method)
         if heard is None or (not allowed and any(utterance in heard for utterance in sides.test)):
             raise LeakError(f"{place}: its model has heard test speakers of fold {name}, or hides whom; train it anew")
         identity, (hashes[name],) = model.identity(), model.sha256.values()
         with model.answering() as student:
-            parts += [answer(student, task, cells, seed=settings.seed, fold=name) for task in tasks[name]]
+            for task in tasks[name]:
+                texts = model.texts(task.utterances) if model.texts else None
+                parts.append(answer(student, task, cells, seed=settings.seed, fold=name, texts=texts))
         note(f"fold {name}: {place}")
     identity |= {"kind": "recipe", "id": "", "sha256": hashes, "temperature": None}
     identity["recipe"] = dataclasses.asdict(recipe)
@@ -223,7 +228,8 @@ def compared_with_model(
     if lacking := [label for label in task.labels if label not in model.student.labels]:
         raise LabelError(f"{model.student.id} has no label {', '.join(lacking)}; choose --labels that both have")
     with model.answering() as student:
-        second = answer(student, task, seed=settings.seed, advance=advance)
+        texts = model.texts(task.utterances) if model.texts else None
+        second = answer(student, task, seed=settings.seed, advance=advance, texts=texts)
     found = _compared(answers, second.predictions, settings)
     return {"model": model.identity(), "seen": seen(model.heard, task.utterances), **found}
 

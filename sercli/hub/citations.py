@@ -22,8 +22,8 @@ PAPERS = {
     "sp": ("Tung and Mori, ICCV 2019", "1907.09682"),
 }
 """Method to authors and arXiv number."""
-OWN = ("ce", "pooled")
-"""Methods without a paper: plain cross-entropy, and regression of pooled states, which is ours."""
+OWN = ("ccc", "ce", "pooled")
+"""Methods without a paper: cross-entropy, agreement with a teacher's ratings, and regression of pooled states, ours."""
 
 
 def citations(methods: Iterable[str]) -> list[tuple[str, str, str]]:

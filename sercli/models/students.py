@@ -12,7 +12,7 @@ from torch import nn
 
 from sercli.errors import BundleError, RecipeError
 from sercli.fields import from_dict
-from sercli.models import cnn, conformer, crnn, distil, fmha, lightweight, tdnn
+from sercli.models import cnn, conformer, crnn, distil, fmha, fusion, lightweight, tdnn
 from sercli.models.student import StudentArguments, StudentNetwork
 
 Value = TypeVar("Value")
@@ -40,6 +40,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     "crnn": Architecture(crnn.CrnnArguments, crnn.Crnn, crnn.SIZES),
     "cnn-fmha": Architecture(fmha.FmhaArguments, fmha.CnnFmha, fmha.SIZES),
     "distil": Architecture(distil.DistilArguments, distil.Distil, {}),
+    "audio-text": Architecture(fusion.FusedArguments, fusion.FusedStudent, {}),
     "cnn6": Architecture(lightweight.Cnn6Arguments, lightweight.Cnn6, {}),
     "vgg15": Architecture(lightweight.Vgg15Arguments, lightweight.Vgg15, {}),
     "resnet9": Architecture(lightweight.Resnet9Arguments, lightweight.Resnet9, {}),

@@ -14,6 +14,7 @@ from torch.utils.data import Dataset, Sampler
 
 from sercli.audio import SAMPLE_RATE
 from sercli.corpora.table import Utterance
+from sercli.models.text_encoder import reading
 from sercli.training.lessons import Lessons, collate_lessons
 from sercli.training.neighbours import NeighbourGraph
 from sercli.training.noise import TrainingNoise
@@ -50,6 +51,7 @@ class Clips(Dataset[dict[str, Any]]):
         noise: what clips are heard in, in training; None leaves them clean
         graph: whose neighbours come with each clip, in training; None without any
         outputs: names of further outputs, whose targets come with each clip
+        tokens: of each clip's transcript, none where there is none; None for who does not read
     """
 
     def __init__(
@@ -63,8 +65,10 @@ class Clips(Dataset[dict[str, Any]]):
         noise: TrainingNoise | None = None,
         graph: NeighbourGraph | None = None,
         outputs: Sequence[str] = (),
+        tokens: Sequence[Sequence[int]] | None = None,
     ) -> None:
         self.store = store
+        self.tokens = tokens
         self.augment = augment
         self.lessons = lessons
         self.noise = noise
@@ -87,8 +91,10 @@ class Clips(Dataset[dict[str, Any]]):
         return len(self.targets)
 
     def facts(self, index: int) -> dict[str, Any]:
-        """What is to be learned of a clip: label, loss weight, known classes, targets of further outputs."""
+        """What is known of a clip but its sound: label, loss weight, known classes, further targets, transcript."""
+        told = {} if self.tokens is None else {"tokens": self.tokens[index]}
         return {
+            **told,
             "label": self.targets[index],
             "weight": self.weights[index],
             "known": self.known[index],
@@ -140,11 +146,12 @@ def collate(items: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
 
     Returns:
         `waveform` float32 (batch, samples), `lengths` (batch,), `labels` (batch,), UNLABELLED where there is none,
-        `weights` (batch,), `known` bool (batch, classes), targets of further outputs under their names, each (batch,
-        width), and with a teacher any of `teacher_logits` (batch, classes),
-        `teacher_pooled` (batch, layers, width), `teacher_frames` (batch, frames, layers, width) with `teacher_counts`
-        (batch,), and with a graph `edge_weights` (batch, neighbours), `neighbour_waveform` (batch, neighbours, samples)
-        and `neighbour_lengths` (batch, neighbours)
+        `weights` (batch,), `known` bool (batch, classes), and targets of further outputs under their names, each
+        (batch, width); of who reads `text_tokens` (batch, tokens) and `text_counts` (batch,); with a teacher any of
+        `teacher_logits` (batch, classes), `teacher_dimensions` (batch, 3), `teacher_pooled` (batch, layers, width),
+        `teacher_frames` (batch, frames, layers, width) with `teacher_counts` (batch,); and with a graph `edge_weights`
+        (batch, neighbours), `neighbour_waveform` (batch, neighbours, samples) and `neighbour_lengths` (batch,
+        neighbours)
     """
     waveform, lengths = _padded([item["waveform"] for item in items])
     batch = {"waveform": waveform, "lengths": lengths, **collate_targets(items)}
@@ -171,7 +178,9 @@ def _padded(clips: Sequence[npt.NDArray[Any]]) -> tuple[Tensor, Tensor]:
 def collate_targets(items: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
     """Stack what is to be learned of a batch's clips: all that `collate` returns but their audio."""
     further = items[0]["further"]
+    read = reading([item["tokens"] for item in items]) if "tokens" in items[0] else None
     return {
+        **({} if read is None else {"text_tokens": read.tokens, "text_counts": read.counts}),
         **{name: torch.from_numpy(np.stack([item["further"][name] for item in items])) for name in further},
         "labels": torch.tensor([item["label"] for item in items]),
         "weights": torch.tensor([item["weight"] for item in items], dtype=torch.float32),

@@ -24,6 +24,7 @@ from sercli.errors import BundleError, CorpusError, OutputError, UsageError
 from sercli.evaluation.cost import cost
 from sercli.evaluation.metrics import unweighted_accuracy
 from sercli.hub.card import write_card
+from sercli.methods.audio_text import AudioText
 from sercli.models import students, teacher
 from sercli.models.student import StudentNetwork
 from sercli.runtime.bundle import BUNDLE_FILES, CONFIG_FILE
@@ -81,6 +82,11 @@ def export(
     recipe = load_resolved(run / "recipe.yaml")
     if recipe.split.train_on_dev:
         raise UsageError(f"{run}: trained on its development speakers (split.train_on_dev): nobody can calibrate it")
+    if checkpoint["architecture"] == AudioText.name:
+        raise UsageError(
+            f"{run}: a student that reads, which no bundle holds; `sercli predict --text` and `sercli eval` take the "
+            "run folder, and a student that only hears can learn from it (teacher.students)"
+        )
     student = load_student(run, checkpoint)
     labels = checkpoint["labels"]
     dev = _development(run, read_sources(recipe, data))

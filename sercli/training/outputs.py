@@ -15,13 +15,12 @@ from sercli.errors import CorpusError, RecipeError
 from sercli.evaluation.dimensional import ccc
 from sercli.evaluation.metrics import unweighted_accuracy
 from sercli.evaluation.task import ratings
+from sercli.methods.terms import discordance
 from sercli.models.heads import OUTPUTS
 from sercli.runtime.prediction import DIMENSIONS
 
 GENDERS = ("f", "m")
 LEAST_BATCH = 32  # clips a step; the CCC of fewer is mostly chance
-FEWEST_RATINGS = 2  # a single rating agrees with nothing
-LEAST_SPREAD = 0.01  # deviation of the ratings in a batch; with less there is nothing to agree with
 
 
 def check_outputs(weights: Mapping[str, float], batch: int, of: Sequence[str] = tuple(OUTPUTS)) -> None:
@@ -124,15 +123,3 @@ def output_figures(
         if agreement:
             figures[name] = {**agreement, "clips": int(known.any(axis=1).sum())}
     return figures
-
-
-def discordance(x: Tensor, y: Tensor) -> Tensor:
-    """1 - CCC with population moments, from 0 to 2; 0 for fewer than two clips, 1 where the ratings hardly differ."""
-    if len(x) < FEWEST_RATINGS:
-        return y.sum() * 0.0
-    if x.std(correction=0) < LEAST_SPREAD:
-        return 1.0 + y.sum() * 0.0
-    mean_x, mean_y = x.mean(), y.mean()
-    shared = ((x - mean_x) * (y - mean_y)).mean()
-    spread = x.var(correction=0) + y.var(correction=0) + (mean_x - mean_y) ** 2
-    return 1.0 - 2.0 * shared / spread

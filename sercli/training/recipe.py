@@ -58,9 +58,15 @@ class SplitPart:
     """instead: a named set of development speakers, nothing held out for test; `release` for the bundled students"""
     dev_speakers: Mapping[str, Any] = field(default_factory=dict)
     """instead: your own development speakers, corpus name to list; they select the epoch and calibrate the scores"""
+    sentences: int = 0
+    """part the sentences of the corpora into so many groups too: fold n is tested on group n (modulo their number), and
+    trained on the other groups alone; 0 = every sentence stands on both sides"""
     train_on_dev: bool = False
     """train on the development speakers too, for a schedule that is fixed beforehand: nobody selects, the last epoch
     is kept, and the result cannot be calibrated, so not exported"""
+
+    def __post_init__(self) -> None:
+        demand(self.sentences == 0 or self.sentences >= 2, "split.sentences", "0, or 2 groups or more", self.sentences)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sercli.corpora import read_corpus
 from sercli.corpora.derived import is_rated, with_derived
+from sercli.corpora.sentences import by_sentence
 from sercli.corpora.speech import with_copies
 from sercli.corpora.splits import (
     CROSS_CORPUS,
@@ -137,6 +138,9 @@ def fold_split(recipe: Recipe, utterances: list[Utterance], published: Protocol,
         RecipeError: nobody says which speakers of a training corpus are for development
     """
     parts = split(utterances, fold, published.by)
+    if recipe.split.sentences:
+        number = [one.name for one in published.folds].index(fold.name)
+        parts = by_sentence(parts, recipe.split.sentences, number % recipe.split.sentences)
     if published.by != "corpus":
         return parts
     known = {utterance.emotion for utterance in parts.train}
