@@ -42,7 +42,7 @@ RIDGE = 1_000.0  # L2 penalty of the regression, on standardised states and rati
 STRENGTH = 0.01  # C of the logistic regression
 STEPS = 300  # of Adam, full batch
 RATE = 1e-2  # peak learning rate of the linear layer and of the scores under the softmax
-DECAY = 1e-2  # of the linear layer
+PENALTY = 0.05  # L2 of the linear layer on unit states and ratings: as strong as C = 0.01 over a thousand clips
 LEAST_SPREAD = 1e-4  # deviation of a state; one that never changes says nothing and must not be blown up
 
 
@@ -123,10 +123,7 @@ def relevance(encoder: Encoder, asked: Question, settings: Settings, quiet: bool
         )
     figures = _probed(states, rated, classes, asked, settings)
     shares = np.array(
-        [
-            _weights(_standardised(states, ~test)[~test], rated[~test], classes[~test], names, settings.seed)
-            for test in asked.folds
-        ]
+        [_weights(_standardised(states, ~test)[~test], rated[~test], classes[~test], names) for test in asked.folds]
     )
     return {
         "date": today(),
@@ -224,45 +221,42 @@ def _logistic(features: Floats, targets: npt.NDArray[np.int64], asked: Floats) -
 
 
 def _weights(
-    states: Floats, rated: npt.NDArray[np.float64], classes: npt.NDArray[np.int64], names: Sequence[str], seed: int
+    states: Floats, rated: npt.NDArray[np.float64], classes: npt.NDArray[np.int64], names: Sequence[str]
 ) -> npt.NDArray[np.float64]:
     """Train one softmax over the layers per target, each with its own linear layer; shares (targets, layers).
 
-    The targets share nothing but the loop: their losses add up, and no weight stands in two of them.
+    The targets share nothing but the loop: their losses add up, and no weight stands in two of them. All begin with the
+    plain mean of the layers and a linear layer of zeros, or layers would first be weighed by what means nothing.
     """
     import torch
-    from torch import nn
+    from torch import Tensor, nn
 
     from sercli.methods.terms import discordance
     from sercli.models.heads import LayerMix
 
-    with torch.random.fork_rng([]):
-        torch.manual_seed(seed)
-        heard = torch.from_numpy(states)
-        kinds = int(classes.max()) + 1
-        mixes = [LayerMix(states.shape[1]) for _ in names]
-        heads = [nn.Linear(states.shape[2], kinds if name == EMOTION else 1) for name in names]
-        for head in heads:
-            nn.init.zeros_(head.weight)  # or the layers would first be weighed by directions that mean nothing
-        groups: list[dict[str, Any]] = [
-            {"params": [mix.scores for mix in mixes], "weight_decay": 0.0},
-            {"params": [weight for head in heads for weight in head.parameters()]},
+    heard, wanted = torch.from_numpy(states), torch.from_numpy(classes)
+    mixes = [LayerMix(states.shape[1]) for _ in names]
+    heads = [nn.Linear(states.shape[2], int(classes.max()) + 1 if name == EMOTION else 1) for name in names]
+    for head in heads:
+        nn.init.zeros_(head.weight)
+        nn.init.zeros_(head.bias)
+
+    def loss(name: str, said: Tensor) -> Tensor:
+        if name == EMOTION:
+            labelled = wanted != UNLABELLED
+            return nn.functional.cross_entropy(said[labelled], wanted[labelled])
+        aims = torch.from_numpy(rated[:, DIMENSIONS.index(name)].astype(np.float32))
+        known = aims.isfinite()
+        return discordance((aims[known] - aims[known].mean()) / aims[known].std(correction=0), said[known, 0])
+
+    parameters = [weight for module in (*mixes, *heads) for weight in module.parameters()]
+    optimiser = torch.optim.Adam(parameters, lr=RATE)
+    for _ in range(STEPS):
+        terms = [
+            loss(name, head(mix(heard))) + PENALTY * head.weight.square().sum()
+            for name, mix, head in zip(names, mixes, heads, strict=True)
         ]
-        optimiser = torch.optim.AdamW(groups, lr=RATE, weight_decay=DECAY)
-        aims = torch.from_numpy(rated.astype(np.float32))
-        labelled = torch.from_numpy(classes != UNLABELLED)
-        for _ in range(STEPS):
-            terms = []
-            for name, mix, head in zip(names, mixes, heads, strict=True):
-                said = head(mix(heard))
-                if name == EMOTION:
-                    wanted = torch.from_numpy(classes)[labelled]
-                    terms.append(nn.functional.cross_entropy(said[labelled], wanted))
-                else:
-                    aim = aims[:, DIMENSIONS.index(name)]
-                    known = aim.isfinite()
-                    terms.append(discordance(aim[known], said[known, 0]))
-            optimiser.zero_grad()
-            torch.stack(terms).sum().backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
-        return np.array([mix.weights.detach().double().numpy() for mix in mixes])
+        optimiser.zero_grad()
+        torch.stack(terms).sum().backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+    return np.array([mix.weights.detach().double().numpy() for mix in mixes])

@@ -113,7 +113,10 @@ def load_text_encoder(source: TextSource, trained: bool = False) -> TextEncoder:
     if getattr(config, "vocab_size", None) is None or getattr(config, "is_encoder_decoder", False):
         kind = files.settings.get("model_type")
         raise BundleError(f"{source.name}: a {kind!r} model, not a text encoder; take one such as MiniLM or XLM-R")
-    return TextEncoder(pretrained.load(AutoModel, files, config, unread=(POOLER,)), trained)
+    model: Any = pretrained.load(AutoModel, files, config, unread=(POOLER,))
+    if hasattr(model, POOLER):
+        model.pooler = None  # random where the checkpoint lacks it
+    return TextEncoder(model, trained)
 
 
 def load_tokenizer(source: TextSource) -> Tokenizer:
