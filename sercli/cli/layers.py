@@ -34,6 +34,7 @@ def measure_layers(model: str | None, utterances: list[Utterance], options: dict
     from sercli.evaluation.measure import Settings
     from sercli.labels import NATIVE, map_label, relabel
     from sercli.models.encoder import EncoderSource, load_encoder
+    from sercli.models.pretrained import name_and_revision
 
     published = protocol(options["protocol"]) if options["protocol"] else None
     wanted = options["labels"] or (published.label_set if published else NATIVE)
@@ -46,8 +47,7 @@ def measure_layers(model: str | None, utterances: list[Utterance], options: dict
     labels = sorted(str(label) for label in known)
     settings = Settings(options["seed"], scale=options["scale"])
     asked = question(placed, labels, published, options["derived"], options["seed"])
-    name, _, revision = str(model).partition("@")
-    encoder = load_encoder(EncoderSource(name, revision))
+    encoder = load_encoder(EncoderSource(*name_and_revision(str(model))))
     found = relevance(encoder, asked, settings, options["quiet"])
     names = layer_report.write(found, options["report"]) if options["report"] else []
     form = options["form"] or ("table" if sys.stdout.isatty() else "jsonl")

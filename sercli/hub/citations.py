@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 PAPERS = {
+    "am-softmax": ("Wang et al., IEEE Signal Processing Letters 2018", "1801.05599"),
     "at": ("Zagoruyko and Komodakis, ICLR 2017", "1612.03928"),
     "audio-text": ("de Oliveira, Prabhu and Gerkmann, Interspeech 2023", "2305.19184"),
     "dist": ("Huang et al., NeurIPS 2022", "2205.10536"),

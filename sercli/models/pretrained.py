@@ -84,6 +84,14 @@ def find(name: str, revision: str = "") -> Pretrained:
     return Pretrained(folder, commit, settings, _licence(folder / "README.md"))
 
 
+def name_and_revision(given: str) -> tuple[str, str]:
+    """Part `owner/name@revision` of a command line; a folder has no revision, whatever its name holds."""
+    if Path(given).expanduser().is_dir():
+        return given, ""
+    name, _, revision = given.partition("@")
+    return name, revision
+
+
 def load(
     model_class: Any,
     files: Pretrained,

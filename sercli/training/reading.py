@@ -6,11 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
 
-from sercli.audio import read_audio
+from sercli.corpora.table import Utterance
 from sercli.errors import AudioError, CorpusError, UsageError
 from sercli.evaluation.model import ReadingStudent, open_model
+from sercli.models.pretrained import name_and_revision
 from sercli.runtime.inputs import Input
-from sercli.training.transcripts import Recogniser, read_transcript, transcriber, transcript_of
+from sercli.training.transcripts import Recogniser, read_transcript, recognition, transcript_of
 
 
 def open_reading(name: str, offline: bool = False) -> ReadingStudent:
@@ -35,17 +36,14 @@ def transcripts(text: Path | None, asr: str | None) -> Callable[[Input], str]:
 
     Raises:
         UsageError: no such transcript
-        ModelNotFoundError, BundleError, RecipeError: as `transcriber`
+        ModelNotFoundError, BundleError, RecipeError: as `recognition`
     """
     if asr is not None:
-        name, _, revision = asr.partition("@")
-        transcribe, _ = transcriber(Recogniser(name, revision))
-        one_by_one = Lock()
+        said, one_by_one = recognition(Recogniser(*name_and_revision(asr))), Lock()
 
         def heard(source: Input) -> str:
-            signal = read_audio(source.path)
             with one_by_one:
-                return transcribe(signal)
+                return _told(lambda: said([Utterance(source.path)])[0])
 
         return heard
     assert text is not None
@@ -53,9 +51,14 @@ def transcripts(text: Path | None, asr: str | None) -> Callable[[Input], str]:
         raise UsageError(f"{text}: no such transcript; give a .txt, .srt or .json, or a folder of them")
 
     def found(source: Input) -> str:
-        try:
-            return transcript_of(source.path, text) if text.is_dir() else read_transcript(text)
-        except CorpusError as problem:
-            raise AudioError(str(problem)) from problem
+        return _told(lambda: transcript_of(source.path, text) if text.is_dir() else read_transcript(text))
 
     return found
+
+
+def _told(find: Callable[[], str]) -> str:
+    """Turn what is wrong with one file into a row of its own; the run goes on."""
+    try:
+        return find()
+    except CorpusError as problem:
+        raise AudioError(str(problem)) from problem

@@ -59,7 +59,7 @@ def transcripts_of(utterances: Sequence[Utterance], method: AudioText, quiet: bo
         OutputError: the cache cannot be written
     """
     if method.transcripts == ASR:
-        return recognised(utterances, Recogniser(method.asr, method.asr_revision, method.language), quiet)
+        return recognition(Recogniser(method.asr, method.asr_revision, method.language), quiet)(utterances)
     if method.transcripts == TABLE:
         return [utterance.text for utterance in utterances]
     folder = None if method.transcripts == BESIDE else Path(method.transcripts).expanduser()
@@ -121,18 +121,25 @@ def _whisper(values: dict[str, Any]) -> list[Cue]:
     return [(0.0, math.inf, str(values["text"]))]
 
 
-def recognised(utterances: Sequence[Utterance], recogniser: Recogniser, quiet: bool = True) -> list[str]:
-    """Transcribe utterances, or take from the cache what was transcribed.
+def recognition(recogniser: Recogniser, quiet: bool = True) -> Callable[[Sequence[Utterance]], list[str]]:
+    """Return what transcribes utterances, or takes from the cache what was transcribed.
+
+    Args:
+        recogniser: which model
+        quiet: no progress bar, no statement of the space needed
 
     Raises:
-        BundleError, ModelNotFoundError, RecipeError: as `transcriber`
-        CorpusError, OutputError: as `fill`
+        BundleError, ModelNotFoundError, RecipeError: as `transcriber`; what is returned raises as `fill`
     """
     transcribe, sha256 = transcriber(recogniser)
     settings = {"states": "transcript", "language": recogniser.language}
     cache = TeacherCache(CacheKey(recogniser.name, sha256, settings))
-    digests = fill(cache, utterances, lambda clip: {"transcript": _bytes(transcribe(clip))}, quiet=quiet).digests
-    return [bytes(cache[digest]["transcript"].astype(np.uint8))[:-1].decode("utf-8") for digest in digests]
+
+    def said(utterances: Sequence[Utterance]) -> list[str]:
+        filled = fill(cache, utterances, lambda clip: {"transcript": _bytes(transcribe(clip))}, quiet=quiet)
+        return [bytes(cache[digest]["transcript"].astype(np.uint8))[:-1].decode("utf-8") for digest in filled.digests]
+
+    return said
 
 
 def _bytes(text: str) -> npt.NDArray[np.uint8]:

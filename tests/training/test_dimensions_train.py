@@ -33,7 +33,7 @@ def test_ratings_that_do_not_differ_teach_nothing() -> None:
     aims = torch.full((32, 3), 0.5) + 1e-6 * torch.randn(32, 3)
     loss = output_loss("dimensions", said, aims)
     assert loss.item() == 1.0
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     assert not said.grad.any()
 
 

@@ -15,10 +15,11 @@ transformers = pytest.importorskip("transformers", reason='needs the extra "trai
 import soundfile  # noqa: E402
 
 from sercli.corpora.table import Utterance  # noqa: E402
-from sercli.errors import BundleError, CorpusError, RecipeError  # noqa: E402
+from sercli.errors import AudioError, BundleError, CorpusError, RecipeError  # noqa: E402
 from sercli.methods.audio_text import AudioText  # noqa: E402
-from sercli.training import transcripts  # noqa: E402
-from sercli.training.transcripts import Recogniser, read_transcript, recognised, transcripts_of  # noqa: E402
+from sercli.runtime.inputs import Input  # noqa: E402
+from sercli.training import reading, transcripts  # noqa: E402
+from sercli.training.transcripts import Recogniser, read_transcript, recognition, transcripts_of  # noqa: E402
 from tests.tiny import tone  # noqa: E402
 
 SRT = """1
@@ -115,7 +116,7 @@ def test_recognised_once_and_kept(whisper: Path, tmp_path: Path, monkeypatch: py
         path = tmp_path / f"{number}.wav"
         soundfile.write(path, tone(200.0 * (number + 1), 0.3), 16_000)
         clips.append(Utterance(str(path)))
-    said = recognised(clips, Recogniser(str(whisper)))
+    said = recognition(Recogniser(str(whisper)))(clips)
     assert any(said)
     method = AudioText(transcripts="asr", asr=str(whisper))
     load = transcripts.transcriber
@@ -126,6 +127,10 @@ def test_recognised_once_and_kept(whisper: Path, tmp_path: Path, monkeypatch: py
 
     monkeypatch.setattr(transcripts, "transcriber", deaf)
     assert transcripts_of(clips, method) == said
+    heard = reading.transcripts(None, str(whisper))
+    assert [heard(Input(clip.path, clip.path, clip.path)) for clip in clips] == said, "so does --asr"
+    with pytest.raises(AudioError, match=r"nowhere\.wav"):
+        heard(Input("nowhere.wav", "nowhere.wav", "nowhere.wav"))
 
 
 def test_bytes_survive_the_cache_in_any_script() -> None:
