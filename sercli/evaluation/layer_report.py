@@ -51,16 +51,15 @@ def lines(found: Findings) -> Iterator[dict[str, Any]]:
 
 
 def table(found: Findings) -> list[list[str]]:
-    """Lay the summary out for people: target, centre of gravity, best single layer and its figure."""
-    rows = [["TARGET", "CENTRE OF GRAVITY", "BEST LAYER", "ITS FIGURE", "FIRST", "LAST"]]
+    """Lay the summary out for people: target, centre of gravity, best single layer and its figure, depth needed."""
+    rows = [["TARGET", "CENTRE OF GRAVITY", "BEST LAYER", "ITS FIGURE", "95 % OF IT FROM LAYER", "FIRST", "LAST"]]
     for name, target in found["targets"].items():
         best, digits = target["best_layer"], 3 if target["figure"] == "ccc" else 1
         values = [f"{target['probes'][layer]['value']:.{digits}f}" for layer in (best, 0, -1)]
         centre = target["centre"]
         figure = f"{NAMES[target['figure']]} {values[0]}"
-        rows.append(
-            [_title(found, name), f"{centre['mean']:.2f} +- {centre['std']:.2f}", str(best), figure, *values[1:]]
-        )
+        middle = f"{centre['mean']:.2f} +- {centre['std']:.2f}"
+        rows.append([_title(found, name), middle, str(best), figure, str(target["early_layer"]), *values[1:]])
     return rows
 
 

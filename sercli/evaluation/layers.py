@@ -40,6 +40,7 @@ EMOTION = "emotion"
 GROUPS = 5  # of speakers, where no protocol says which
 RIDGE = 1_000.0  # L2 penalty of the regression, on standardised states and ratings from 0 to 1
 STRENGTH = 0.01  # C of the logistic regression
+EARLY = 0.95  # of the best layer's figure: the first layer that reaches it says how much depth a target needs
 STEPS = 300  # of Adam, full batch
 RATE = 1e-2  # peak learning rate of the linear layer and of the scores under the softmax
 PENALTY = 0.05  # L2 of the linear layer on unit states and ratings: as strong as C = 0.01 over a thousand clips
@@ -101,7 +102,8 @@ def relevance(encoder: Encoder, asked: Question, settings: Settings, quiet: bool
 
     Returns:
         content of layers.json: `targets`, name to `figure` (ccc or ua), `weights` (mean and deviation over folds of
-        each layer), `centre` of gravity in layers (likewise) and `probes` (value, low, high of each layer)
+        each layer), `centre` of gravity in layers (likewise), `probes` (value, low, high of each layer), `best_layer`,
+        and `early_layer`, the first whose probe reaches 95 % of the best one's figure
 
     Raises:
         CorpusError: neither ratings nor two classes, or a file cannot be read
@@ -157,6 +159,7 @@ def _described(shares: npt.NDArray[np.float64], probes: list[dict[str, Any]]) ->
     centres = shares @ np.arange(shares.shape[1])
     figure = next(key for key in ("ccc", "ua") if key in probes[0])
     values = [probe[figure] for probe in probes]
+    figures = [value["value"] for value in values]
     return {
         "figure": figure,
         "centre": {"mean": round(float(centres.mean()), 3), "std": round(float(centres.std()), 3)},
@@ -165,7 +168,8 @@ def _described(shares: npt.NDArray[np.float64], probes: list[dict[str, Any]]) ->
             for layer, column in enumerate(shares.T)
         ],
         "probes": [{"layer": layer, **value} for layer, value in enumerate(values)],
-        "best_layer": int(np.argmax([value["value"] for value in values])),
+        "best_layer": int(np.argmax(figures)),
+        "early_layer": next(layer for layer, value in enumerate(figures) if value >= EARLY * max(figures)),
     }
 
 

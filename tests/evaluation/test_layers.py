@@ -66,7 +66,7 @@ def test_each_target_is_found_where_it_is(found: dict[str, Any]) -> None:
     assert found["targets"].keys() == {"arousal", "valence", "emotion"}, "nobody rated dominance"
     for name, layer in (("arousal", 1), ("valence", 3), ("emotion", 3)):
         target = found["targets"][name]
-        assert target["best_layer"] == layer
+        assert target["best_layer"] == target["early_layer"] == layer
         shares = [share["mean"] for share in target["weights"]]
         assert int(np.argmax(shares)) == layer
         assert sum(shares) == pytest.approx(1.0, abs=1e-3)
@@ -100,6 +100,10 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeyp
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert {line["target"] for line in lines} == {"arousal", "valence", "dominance", "emotion"}
     assert {line["layer"] for line in lines} == {0, 1, 2, 3}
+    assert run([*asked, "-f", "table"]) == 0
+    head, *rows = capsys.readouterr().out.splitlines()
+    assert head.startswith("TARGET")
+    assert [row.split()[0] for row in rows] == ["emotion"], "without --derived nobody rated these"
     text = (tmp_path / "report" / "report.md").read_text()
     assert "no human ratings" in text
     assert (tmp_path / "report" / "layers.png").read_bytes().startswith(b"\x89PNG")
