@@ -193,7 +193,7 @@ class _Teacher:
         frames: Callable[[int], Any] | None = None
         if "frames" in self.needs:
             frames = _Chosen(first, rows)
-        lessons = Lessons(self.logits[rows], pooled if "pooled" in self.needs else None, ratings, frames)
+        lessons = Lessons(self.logits[rows], pooled if "pooled" in self.needs else None, frames, ratings)
         return Teaching(lessons, shapes, self.speech)
 
     def _width(self, first: Heard) -> int:

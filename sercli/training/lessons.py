@@ -20,10 +20,10 @@ class Lessons:
     """Shape (clips, classes)."""
     pooled: npt.NDArray[np.float16] | None = None
     """Shape (clips, layers, width)."""
-    dimensions: npt.NDArray[np.float32] | None = None
-    """Arousal, valence and dominance from 0 to 1, shape (clips, 3)."""
     frames: Callable[[int], npt.NDArray[np.float16]] | None = None
     """Clip number to its states, shape (frames, layers, width)."""
+    dimensions: npt.NDArray[np.float32] | None = None
+    """Arousal, valence and dominance from 0 to 1, shape (clips, 3)."""
 
     def whole_frames(self, index: int, start: int, stop: int, samples: int) -> tuple[int, int]:
         """Widen a stretch of a clip to whole frames of the teacher, so that both hear the same.
