@@ -29,6 +29,7 @@ FORMAT = Choice(["table", "json", "jsonl"])
 HEADINGS = {
     "corpora": "What to test on",
     "recipe": "A recipe instead of a model",
+    "layers": "An encoder instead of a model",
     "precision": "How to measure",
     "robustness": "Robustness",
     "report": "Output",
@@ -87,6 +88,7 @@ class GroupedHelp(click.Command):
     metavar="LOW HIGH",
     help="Ends of the table's arousal, valence, dominance, such as `--scale 1 5`.  [default: the corpus's]",
 )
+@click.option("--derived", is_flag=True, help="Take points of the emotion words where nobody rated those.")
 @click.option(
     "--recipe",
     metavar="FILE",
@@ -97,7 +99,13 @@ class GroupedHelp(click.Command):
     "-o", "--output", "runs", metavar="DIR", type=FILE, help="Folder of the folds' runs.  [default: runs/NAME]"
 )
 @click.option("--resume", is_flag=True, help="Go on with unfinished folds; finished ones are kept.")
+@click.option("--layers", is_flag=True, help="MODEL is a speech encoder: which layers carry arousal, valence, emotion.")
 @precision_option
+@click.option(
+    "--mode",
+    type=Choice(["audio", "text", "both"]),
+    help="What a student that reads transcripts too has, such as `audio`.  [default: both]",
+)
 @offline_option
 @click.option(
     "--seed",
@@ -152,9 +160,16 @@ def evaluate(model: str | None, overrides: tuple[str, ...], **options: Any) -> N
     \b
     sercli eval micro --corpus emodb --root ~/emodb
     sercli eval micro --table calls.csv --against my-student --report report
+    sercli eval openai/whisper-small@main --layers --corpus ravdess --derived --report layers
     sercli eval --recipe zoo/recipes/ravdess-micro.yaml --data ~/corpora --resume
     """
     _check(model, overrides, options)
+    if options["layers"]:
+        from sercli.cli.layers import check_layers, measure_layers
+
+        check_layers(model, {**options, "overrides": overrides})
+        measure_layers(model, _utterances(options), options)
+        return
     _require_extras(options)
     from sercli.evaluation.measure import Settings
     from sercli.evaluation.results import check_folder, write_results
@@ -185,7 +200,7 @@ def _check(model: str | None, overrides: tuple[str, ...], options: dict[str, Any
     if options["scale"] and not options["scale"][0] < options["scale"][1]:
         raise UsageError("--scale LOW HIGH: the lower end comes first, such as --scale 1 5")
     if options["recipe"]:
-        useless = [f"--{name}" for name in ("root", "labels", "cost") if options[name]]
+        useless = [f"--{name}" for name in ("root", "labels", "cost", "derived", "layers") if options[name]]
         useless += ["--precision"] if options["precision"] != "float32" else []
         if useless:
             raise UsageError(f"{useless[0]} is for a MODEL; a recipe has its own corpora and labels, and float32 runs")
@@ -261,7 +276,7 @@ def _by_model(name: str, grid: Grid, settings: Settings, options: dict[str, Any]
     if options["protocol"] == CROSS_CORPUS:
         raise UsageError(f"{CROSS_CORPUS} trains on each corpus in turn: give it a --recipe, or leave --protocol out")
     published = protocol(options["protocol"]) if options["protocol"] else None
-    opened = open_model(name, options["precision"], offline=options["offline"])
+    opened = open_model(name, options["precision"], offline=options["offline"], mode=options["mode"] or "")
     if options["cost"] and opened.kind != "bundle":
         raise UsageError(f"{name}: --cost needs a bundle; make one with `sercli export`")
     utterances = _utterances(options)
@@ -269,7 +284,8 @@ def _by_model(name: str, grid: Grid, settings: Settings, options: dict[str, Any]
         grid = _without_babble(grid, utterances)
     labels = options["labels"] or (published.label_set if published else SHARED)
     with progress_bar(not options["quiet"], len(utterances)) as bar:
-        found = evaluate(opened, utterances, labels, published, grid, settings, lambda: bar.update(1))
+        derived = options["derived"]
+        found = evaluate(opened, utterances, labels, published, grid, settings, lambda: bar.update(1), derived)
     if options["cost"]:
         found.metrics["cost"] = cost(opened.folder, options["precision"])
     return found
@@ -308,7 +324,7 @@ def _by_recipe(overrides: list[str], grid: Grid, settings: Settings, options: di
     if recipe.split.protocol == CROSS_CORPUS and options["against"]:
         raise UsageError(f"{CROSS_CORPUS} has other labels for every pair of corpora; leave --against out")
     folder = options["runs"] or Path("runs") / recipe.name
-    choices = {key: options[key] for key in ("resume", "quiet")}
+    choices = {**{key: options[key] for key in ("resume", "quiet")}, "mode": options["mode"] or ""}
     overwrite = options["overwrite"] and not options["resume"]
     note = (lambda _: None) if options["quiet"] else output.note
     return cross_validate(recipe, folder, options["data"], grid, settings, overwrite=overwrite, note=note, **choices)

@@ -320,12 +320,12 @@ def _readout(
 ) -> tuple[Callable[[Hop], object], Callable[[float, float], object] | None]:
     """Return what shows a hop on standard output, and what shows the level in between."""
     from sercli.live.lines import PlainLines, json_line
-    from sercli.live.session import DIMENSIONS
     from sercli.runtime.sink import standard_output
 
     if form == "screen":
         from sercli.live.screen import Screen
         from sercli.live.view import View
+        from sercli.runtime.prediction import DIMENSIONS
 
         dimensions = DIMENSIONS if "dimensions" in student.config.heads else ()
         view = View(title, settings.decision.classes, dimensions, settings.hop_seconds)

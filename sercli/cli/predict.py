@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sercli.cli import output
+from sercli.cli import extras, output
 from sercli.cli.models import (
     check_window,
     decision,
@@ -24,8 +24,10 @@ from sercli.cli.options import Choice, precision_option
 from sercli.errors import OutputError, SercliError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sercli.runtime.batch import Report, Settings, Workers
-    from sercli.runtime.inputs import Inputs
+    from sercli.runtime.inputs import Input, Inputs
     from sercli.runtime.prediction import Prediction
     from sercli.runtime.student import Student
 
@@ -100,6 +102,24 @@ BY_EXTENSION = {".csv": "csv", ".json": "json", ".srt": "srt", ".textgrid": "tex
     metavar="N",
     help="Files or windows at once, such as `--threads 2`.  [default: all cores]",
 )
+@click.option(
+    "--scale",
+    type=(float, float),
+    metavar="LOW HIGH",
+    help="Ends of arousal, valence and dominance, such as `--scale 1 7`.  [default: 0 1]",
+)
+@click.option(
+    "--text",
+    metavar="PATH",
+    type=click.Path(path_type=Path),
+    help="What is said: a transcript (.txt, .srt, .json of Whisper), or a folder of NAME.txt and so on. For a run of "
+    "the method audio-text; needs the extra train.  [default: none]",
+)
+@click.option(
+    "--asr",
+    metavar="MODEL",
+    help="Let this model transcribe instead: a folder, or NAME@REVISION of the Hub.  [default: none]",
+)
 @click.option("--raw", is_flag=True, help="Inputs are headerless PCM; needs --rate.")
 @click.option(
     "--rate",
@@ -129,7 +149,8 @@ def predict(paths: tuple[str, ...], **options: Any) -> int:
     PATH is an audio file of any kind (wav, flac, ogg, opus, mp3, aiff ...), a folder (searched through,
     in order of names), or - for an audio file on standard input.
 
-    A row has path, start, end, label, score, scores, model, seconds, status (ok, silence, error), error.
+    A row has path, start, end, label, score, scores, model, seconds, status (ok, silence, error), error, and
+    arousal, valence, dominance (0 to 1) where the model has them.
     CSV has one column score_CLASS per class. A file that cannot be read becomes a row with status error,
     and the run goes on.
     """
@@ -140,11 +161,10 @@ def predict(paths: tuple[str, ...], **options: Any) -> int:
     _check_options(paths, form, options)
     from sercli.runtime.batch import Report, Workers, usable_cores
     from sercli.runtime.inputs import Inputs, refuse_input_as_output
-    from sercli.runtime.student import load
 
     threads = options["threads"] or usable_cores()
-    student = load(options["model"], precision=options["precision"], offline=options["offline"])
-    settings = _settings(student, form, options)
+    student, text = _student(options)
+    settings = _settings(student, form, options, text)
     inputs = Inputs(paths, options["stdin_name"])
     for file in filter(None, (options["target"], options["page"])):
         refuse_input_as_output(file, paths)
@@ -192,6 +212,10 @@ def _check_options(paths: tuple[str, ...], form: str, options: dict[str, Any]) -
         raise UsageError("--overwrite needs --output or --report")
     if options["page"] is not None:
         _check_report(paths, form, options)
+    if options["scale"] and not options["scale"][0] < options["scale"][1]:
+        raise UsageError("--scale LOW HIGH: the lower end comes first, such as --scale 1 7")
+    if options["text"] is not None or options["asr"] is not None:
+        _check_text(paths, form, options)
     if options["overwrite"] and options["resume"]:
         raise UsageError("--overwrite and --resume exclude each other; choose one")
     if options["resume"] and form not in RESUMABLE:
@@ -223,12 +247,41 @@ def _check_report(paths: tuple[str, ...], form: str, options: dict[str, Any]) ->
         refuse_existing(options["page"])
 
 
-def _settings(student: Student, form: str, options: dict[str, Any]) -> Settings:
+def _check_text(paths: tuple[str, ...], form: str, options: dict[str, Any]) -> None:
+    """Refuse transcripts of what has none, or one transcript for several recordings."""
+    if options["text"] is not None and options["asr"] is not None:
+        raise UsageError("--text and --asr both say what is said; choose one")
+    if _windowed(form, options):
+        raise UsageError("--text and --asr are of whole files; leave --timeline out")
+    if options["raw"] or "-" in paths:
+        raise UsageError("--text and --asr need files; name them")
+    several = len(paths) > 1 or any(Path(path).is_dir() for path in paths)
+    if options["text"] is not None and several and not options["text"].is_dir():
+        raise UsageError(f"--text {options['text']}: one transcript for several inputs; give a folder of them")
+
+
+def _student(options: dict[str, Any]) -> tuple[Student, Callable[[Input], str] | None]:
+    """Open the model, and where it is to read, say how the transcript of an input is found."""
+    if options["text"] is None and options["asr"] is None:
+        from sercli.runtime.student import load
+
+        return load(options["model"], precision=options["precision"], offline=options["offline"]), None
+    extras.require("train", f"sercli predict --{'text' if options['asr'] is None else 'asr'}")
+    from sercli.training.reading import open_reading, transcripts
+
+    return open_reading(options["model"], options["offline"]), transcripts(options["text"], options["asr"])
+
+
+def _settings(
+    student: Student, form: str, options: dict[str, Any], text: Callable[[Input], str] | None = None
+) -> Settings:
     from sercli.audio import RawFormat
     from sercli.runtime.batch import Settings
 
     check_window(student, options)
     raw = RawFormat(options["rate"], options["dtype"] or "s16le", options["channels"] or 1) if options["raw"] else None
+    if options["scale"] and "dimensions" not in student.config.heads:
+        raise UsageError(f"--scale is of arousal, valence and dominance, which {student.config.name} does not rate")
     return Settings(
         decision=decision(student, options),
         timeline=_windowed(form, options),
@@ -237,6 +290,8 @@ def _settings(student: Student, form: str, options: dict[str, Any]) -> Settings:
         gate_dbfs=gate_dbfs(options),
         top=options["top"],
         raw=raw,
+        text=text,
+        scale=options["scale"] or (0.0, 1.0),
     )
 
 
@@ -246,13 +301,15 @@ def _write_rows(
     """Write a row per outcome as it comes; whatever happens, what is written is valid."""
     from sercli.cli.progress import progress_bar
     from sercli.runtime.batch import label
+    from sercli.runtime.prediction import DIMENSIONS
     from sercli.runtime.resume import Earlier, read_earlier
     from sercli.runtime.rows import row_of
     from sercli.runtime.sink import output_file, standard_output
     from sercli.runtime.writers import writer_for
 
     target = options["target"]
-    writer = writer_for(form, settings.decision.classes, settings.timeline)
+    rated = DIMENSIONS if "dimensions" in student.config.heads else ()
+    writer = writer_for(form, settings.decision.classes, settings.timeline, rated)
     earlier = read_earlier(target, writer, student, settings) if options["resume"] else Earlier()
     report.resumed, report.failed = len(earlier.done) - earlier.failed, earlier.failed
     with ExitStack() as stack:

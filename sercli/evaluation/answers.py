@@ -86,6 +86,7 @@ def answer(
     seed: int = 0,
     fold: str = "",
     advance: Callable[[], object] = lambda: None,
+    texts: Sequence[str] | None = None,
 ) -> Answers:
     """Let a model answer a task.
 
@@ -99,6 +100,7 @@ def answer(
         seed: of the corruptions
         fold: noted with the answers
         advance: called after each utterance
+        texts: transcript of each utterance, for a model that reads; None where it does not
 
     Raises:
         CorpusError: a file is missing, cannot be read or cannot be scored
@@ -108,7 +110,9 @@ def answer(
     pool = ThreadPoolExecutor(os.cpu_count() or 1)
     rows: list[_Outcome] = []
     try:
-        for row in pool.map(lambda u: _ask(student, decision, task.labels, u, corruptions, seed), task.utterances):
+        reading = [student] * len(task.utterances) if texts is None else [student.reading(text) for text in texts]
+        asked = zip(reading, task.utterances, strict=True)
+        for row in pool.map(lambda pair: _ask(pair[0], decision, task.labels, pair[1], corruptions, seed), asked):
             rows.append(row)
             advance()
     finally:

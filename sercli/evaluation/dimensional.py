@@ -8,8 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sercli.evaluation.bootstrap import Floats, Resample, ratio
-
-DIMENSIONS = ("arousal", "valence", "dominance")
+from sercli.runtime.prediction import DIMENSIONS
 
 ROUNDING = 1e-12  # a spread below this share of the mean square is rounding error of the sums
 

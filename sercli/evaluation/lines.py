@@ -60,9 +60,10 @@ def _figures(metrics: Mapping[str, Any]) -> Iterator[Line]:
         yield _line("recall", label, recall, "%", recall["clips"])
     if unanswered := figures.get("unanswered"):
         yield _line("without an answer", "silence, counted wrong", {"value": unanswered}, "clips")
+    derived = " (derived)" if metrics.get("derived_dimensions") else ""
     for name, found in figures.get("dimensions", {}).items():
         for key in ("ccc", "rmse"):
-            yield _line(key.upper(), name, found[key], "", found["clips"])
+            yield _line(key.upper(), name + derived, found[key], "", found["clips"])
     if soft := figures.get("soft_cross_entropy"):
         yield _line("soft-label cross-entropy", "", soft, "nat", soft["clips"])
     for key, spread in metrics.get("over_folds", {}).items():

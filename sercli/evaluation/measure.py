@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import platform
 from collections import Counter
 from collections.abc import Sequence
@@ -154,6 +155,11 @@ def described(parts: Sequence[Answers]) -> dict[str, Any]:
         "left_out": parts[0].task.left_out if len(parts) == 1 else {},
         "table_sha256": table_sha256(utterances),
     }
+
+
+def today() -> str:
+    """Date in UTC, YYYY-MM-DD."""
+    return datetime.datetime.now(datetime.UTC).date().isoformat()
 
 
 def versions() -> dict[str, str]:

@@ -93,6 +93,8 @@ def _figures(metrics: Metrics) -> list[str]:
     ]
     between = f"{level_of(metrics)} interval"
     notes = []
+    if source := metrics.get("derived_dimensions"):
+        notes.append(f"Arousal, valence and dominance: no human ratings, a point for each emotion word ({source}).")
     if figures.get("ua") and not interval(figures["ua"]):
         notes.append("Too few speakers for intervals.")
     if figures.get("unanswered"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from sercli.corpora.derived import SOURCE, with_derived
 from sercli.corpora.splits import LEAKS, Protocol, Split, split
 from sercli.corpora.table import Utterance
 from sercli.errors import CorpusError, LabelError, LeakError, UsageError
@@ -20,12 +20,12 @@ from sercli.evaluation.bootstrap import Indices, Resample
 from sercli.evaluation.compare import compare
 from sercli.evaluation.corruption import Corruption
 from sercli.evaluation.grid import Grid
-from sercli.evaluation.measure import FORMAT, LEVEL, Settings, by_fold, described, measure, robustness, versions
+from sercli.evaluation.measure import FORMAT, LEVEL, Settings, by_fold, described, measure, robustness, today, versions
 from sercli.evaluation.metrics import classification
 from sercli.evaluation.model import Model, open_model
 from sercli.evaluation.seen import seen
 from sercli.evaluation.task import NO_LABEL, SHARED, Task, ask, ratings
-from sercli.labels import labels_of, map_label, relabel
+from sercli.labels import labels_of, map_label
 from sercli.training.recipe import Recipe
 
 Advance = Callable[[], object]
@@ -66,6 +66,7 @@ def evaluate(
     grid: Grid = Grid(),  # noqa: B008 - frozen
     settings: Settings = Settings(),  # noqa: B008 - frozen
     advance: Advance = lambda: None,
+    derived: bool = False,
 ) -> Evaluation:
     """Measure one model.
 
@@ -77,12 +78,15 @@ def evaluate(
         grid: also measure under each of its corruptions; babble is made of the other speakers of the utterances
         settings: of the figures
         advance: called after each utterance
+        derived: take a point for each emotion word where a corpus has no ratings
 
     Raises:
         LabelError, CorpusError, LeakError: as `task.ask`, `answer` and `splits.split`
         UsageError: a grid without labels to measure UA on
     """
     rates = "dimensions" in model.student.config.heads
+    if derived:
+        utterances = with_derived(utterances)
     sides = tests_of(published, utterances) if published else [("", list(utterances))]
     task = ask([u for _, side in sides for u in side], model.student.labels, label_set, rates)
     if grid.kinds and not task.labels:
@@ -92,7 +96,8 @@ def evaluate(
     fold_of = {utterance.stretch: name for name, side in sides for utterance in side}
     cells = grid.cells(task.utterances)
     with model.answering() as student:
-        answers = answer(student, task, cells, seed=settings.seed, advance=advance)
+        texts = model.texts(task.utterances) if model.texts else None
+        answers = answer(student, task, cells, seed=settings.seed, advance=advance, texts=texts)
     answers = dataclasses.replace(answers, fold=[fold_of[u.stretch] for u in task.utterances])
     threshold = model.student.config.abstain_threshold or None
     metrics = {
@@ -103,6 +108,7 @@ def evaluate(
         **(by_fold(answers) if published and task.labels else {}),
         **({"robustness": {**robustness(answers, cells, settings), "noise_files": grid.files()}} if cells else {}),
     }
+    _name_derived(metrics, derived)
     return Evaluation(metrics, answers)
 
 
@@ -117,6 +123,7 @@ def cross_validate(
     overwrite: bool = False,
     quiet: bool = False,
     note: Callable[[str], object] = lambda _: None,
+    mode: str = "",
 ) -> Evaluation:
     """Train and test every fold of a recipe's protocol; finished folds count when resuming.
 
@@ -130,6 +137,7 @@ def cross_validate(
         overwrite: train anew in a folder that holds runs
         quiet: no progress bars
         note: told when a fold is done
+        mode: of students that read: audio, text or both
 
     Raises:
         RecipeError, CorpusError, LeakError: as the functions of training.run
@@ -138,10 +146,10 @@ def cross_validate(
         UsageError: a grid across corpora
     """
     from sercli.training.recipe_gmp import is_transductive
-    from sercli.training.run import fold_split, for_fold, read_native, recipe_protocol, train_fold
+    from sercli.training.run import fold_split, for_fold, labelled, read_own, recipe_protocol, train_fold
 
-    native = read_native(recipe.corpus.sources, data)
-    utterances = relabel(native, recipe.corpus.labels)
+    native = read_own(recipe, data)
+    utterances = labelled(recipe, native)
     published = recipe_protocol(recipe, utterances)
     if grid.kinds and published.by == "corpus":
         raise UsageError("robustness is measured on one set of labels, not across corpora; leave --robustness out")
@@ -155,14 +163,16 @@ def cross_validate(
         place = folder / f"fold-{name}"
         cells = grid.cells([*sides.train, *sides.dev])  # before training, so that what is missing is told at once
         train_fold(for_fold(recipe, name), sides, place, data, resume=resume, overwrite=overwrite, quiet=quiet)
-        model = open_model(place)
+        model = open_model(place, mode=mode)
         heard = model.heard
         allowed = published.leaks or is_transductive(recipe.method)
         if heard is None or (not allowed and any(utterance in heard for utterance in sides.test)):
             raise LeakError(f"{place}: its model has heard test speakers of fold {name}, or hides whom; train it anew")
         identity, (hashes[name],) = model.identity(), model.sha256.values()
         with model.answering() as student:
-            parts += [answer(student, task, cells, seed=settings.seed, fold=name) for task in tasks[name]]
+            for task in tasks[name]:
+                texts = model.texts(task.utterances) if model.texts else None
+                parts.append(answer(student, task, cells, seed=settings.seed, fold=name, texts=texts))
         note(f"fold {name}: {place}")
     identity |= {"kind": "recipe", "id": "", "sha256": hashes, "temperature": None}
     identity["recipe"] = dataclasses.asdict(recipe)
@@ -183,7 +193,14 @@ def cross_validate(
         **by_fold(answers),
         **({"robustness": {**robustness(answers, cells, settings), "noise_files": grid.files()}} if cells else {}),
     }
+    _name_derived(metrics, recipe.corpus.derived_dimensions)
     return Evaluation(metrics, answers)
+
+
+def _name_derived(metrics: dict[str, Any], derived: bool) -> None:
+    """Say beside figures of arousal, valence and dominance that nobody rated them."""
+    if derived and "dimensions" in metrics["figures"]:
+        metrics["derived_dimensions"] = SOURCE
 
 
 def _met(published: Protocol, splits: Mapping[str, Split], transductive: bool) -> dict[str, Any]:
@@ -211,7 +228,8 @@ def compared_with_model(
     if lacking := [label for label in task.labels if label not in model.student.labels]:
         raise LabelError(f"{model.student.id} has no label {', '.join(lacking)}; choose --labels that both have")
     with model.answering() as student:
-        second = answer(student, task, seed=settings.seed, advance=advance)
+        texts = model.texts(task.utterances) if model.texts else None
+        second = answer(student, task, seed=settings.seed, advance=advance, texts=texts)
     found = _compared(answers, second.predictions, settings)
     return {"model": model.identity(), "seen": seen(model.heard, task.utterances), **found}
 
@@ -271,7 +289,7 @@ def _opening(identity: dict[str, Any], parts: Sequence[Answers], published: Prot
     protocol = {"protocol": published.name if published else "", "source": published.source if published else ""}
     return {
         "format": FORMAT,
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "date": today(),
         "versions": versions(),
         "model": identity,
         "data": {**protocol, **described(parts)},

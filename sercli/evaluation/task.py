@@ -16,10 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from sercli.corpora import CORPORA
+from sercli.corpora.derived import is_rated
 from sercli.corpora.table import Utterance, dump_table
 from sercli.errors import CorpusError, LabelError, UsageError
-from sercli.evaluation.dimensional import DIMENSIONS
 from sercli.labels import labels_of, normalise, place
+from sercli.runtime.prediction import DIMENSIONS
 
 SHARED = "shared"
 """Instead of a label set: the labels that model and data both have."""
@@ -74,7 +75,7 @@ def ask(utterances: Sequence[Utterance], known: Sequence[str], label_set: str = 
     for utterance in utterances:
         emotion = utterance.emotion.strip()
         label = place(emotion, wanted, utterance.corpus) if emotion else None
-        rated = rates and _rated(utterance)
+        rated = rates and is_rated(utterance)
         if label or rated:
             kept.append(replace(utterance, emotion=label or ""))
         if not label and (emotion or not rated):
@@ -87,9 +88,9 @@ def ask(utterances: Sequence[Utterance], known: Sequence[str], label_set: str = 
             f"`--labels {SHARED}` for the labels that model and data both have"
         )
     labels = tuple(label for label in known if label in present)
-    if len(labels) < 2 and rates and any(map(_rated, kept)):  # one label is no choice: a UA of 100 % for nothing
+    if len(labels) < 2 and rates and any(map(is_rated, kept)):  # one label is no choice: a UA of 100 % for nothing
         left_out.update(utterance.emotion for utterance in kept if utterance.emotion)
-        kept, labels = [replace(utterance, emotion="") for utterance in kept if _rated(utterance)], ()
+        kept, labels = [replace(utterance, emotion="") for utterance in kept if is_rated(utterance)], ()
     elif len(labels) < 2:
         words = ", ".join(sorted({utterance.emotion for utterance in utterances} - {""})) or "none"
         raise LabelError(
@@ -159,7 +160,3 @@ def table_sha256(utterances: Sequence[Utterance]) -> str:
     text = io.StringIO()
     dump_table(sorted(rows, key=lambda row: (row.path, row.start)), text, ".csv", Path(folder))
     return hashlib.sha256(text.getvalue().encode()).hexdigest()
-
-
-def _rated(utterance: Utterance) -> bool:
-    return not all(math.isnan(getattr(utterance, name)) for name in DIMENSIONS)

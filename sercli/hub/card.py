@@ -9,12 +9,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sercli.corpora.derived import SOURCE
 from sercli.hub.citations import citations
 from sercli.hub.facts import CODE_LICENCE, Facts, licence_id, read_facts
 
 TEMPLATE = Path(__file__).with_name("card.md.j2")
 CARD = "README.md"
 DECIBEL = " dB"
+UNMEASURED = {"groups": None, "robustness": None, "derived_dimensions": None}
+"""What a report may lack."""
 
 
 def write_card(folder: Path, repository: str = "", tag: str = "") -> None:
@@ -52,7 +55,8 @@ def card_text(folder: Path, repository: str = "", tag: str = "") -> str:
         body = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
             config=facts.config,
             metrics={"cost": None, **facts.metrics},
-            cross_validation=[{"groups": None, "robustness": None, **row} for row in facts.metrics["cross_validation"]],
+            cross_validation=[{**UNMEASURED, **row} for row in facts.metrics["cross_validation"]],
+            derived=_derived(facts),
             cross_corpus=facts.metrics["cross_corpus"],
             material=facts.material,
             recipe={"seed": 0, **facts.recipe},
@@ -71,6 +75,12 @@ def card_text(folder: Path, repository: str = "", tag: str = "") -> str:
         ) from problem
     head = yaml.safe_dump(_metadata(facts), sort_keys=False, allow_unicode=True, width=120)
     return f"---\n{head}---\n{body.rstrip()}\n"
+
+
+def _derived(facts: Facts) -> str:
+    """Where the student's arousal, valence and dominance come from, if not from people who rated them."""
+    asked = (facts.recipe.get("corpus") or {}).get("derived_dimensions", False)
+    return SOURCE if asked and "dimensions" in facts.config.heads else ""
 
 
 def _metadata(facts: Facts) -> dict[str, Any]:

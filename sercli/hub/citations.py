@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 PAPERS = {
-    "am-softmax": ("Wang et al., IEEE SPL 2018", "1801.05599"),
+    "am-softmax": ("Wang et al., IEEE Signal Processing Letters 2018", "1801.05599"),
     "at": ("Zagoruyko and Komodakis, ICLR 2017", "1612.03928"),
     "audio-text": ("de Oliveira, Prabhu and Gerkmann, Interspeech 2023", "2305.19184"),
     "dist": ("Huang et al., NeurIPS 2022", "2205.10536"),
@@ -23,8 +23,8 @@ PAPERS = {
     "sp": ("Tung and Mori, ICCV 2019", "1907.09682"),
 }
 """Method to authors and arXiv number."""
-OWN = ("ce", "pooled")
-"""Methods without a paper: plain cross-entropy, and regression of pooled states, which is ours."""
+OWN = ("ccc", "ce", "pooled")
+"""Methods without a paper: cross-entropy, agreement with a teacher's ratings, and regression of pooled states, ours."""
 
 
 def citations(methods: Iterable[str]) -> list[tuple[str, str, str]]:

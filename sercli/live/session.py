@@ -15,6 +15,7 @@ from sercli.audio import SAMPLE_RATE, Recording
 from sercli.errors import AudioError, UsageError
 from sercli.live.gate import SpeechGate, decibels
 from sercli.live.tracker import Rules, State, advance
+from sercli.runtime.prediction import DIMENSIONS
 from sercli.runtime.windows import SILENCE_DBFS
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ HOP_SECONDS = 0.25
 SMOOTHING_SECONDS = 0.5
 SPEECH_SECONDS = 0.5  # a word or two; less says little
 RESET_SECONDS = 1.0
-DIMENSIONS = ("arousal", "valence", "dominance")
 
 
 class Source(Protocol):

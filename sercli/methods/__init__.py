@@ -8,7 +8,9 @@ from typing import Any
 from sercli.errors import RecipeError
 from sercli.methods.am_softmax import AdditiveMarginSoftmax
 from sercli.methods.at import AttentionTransfer
+from sercli.methods.audio_text import AudioText
 from sercli.methods.base import Method
+from sercli.methods.ccc import Concordance
 from sercli.methods.ce import CrossEntropy
 from sercli.methods.dist import Dist
 from sercli.methods.distilhubert import DistilHubert
@@ -44,6 +46,8 @@ METHODS: dict[str, type[Method]] = {
         AttentionSetDistillation,
         NeuralStructuredLearning,
         AdditiveMarginSoftmax,
+        AudioText,
+        Concordance,
     )
 }
 """Recipe name to class."""

@@ -15,6 +15,9 @@ from sercli.fields import demand, from_dict
 from sercli.methods.terms import precise
 from sercli.nearest import nearest_or_all
 
+OF_STATES = frozenset({"pooled", "frames"})
+"""What only an encoder's states can give a method."""
+
 
 @dataclass(frozen=True)
 class StudentShapes:
@@ -28,6 +31,8 @@ class StudentShapes:
     """vectors of logits, the deepest of which is `logits`; 0 = that one alone, without `exits`"""
     scale: float = 0.0
     """the logits are so many times cosines, from -1 to 1; 0 = they are not"""
+    rates: bool = False
+    """it says arousal, valence and dominance too"""
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,8 @@ class TeacherShapes:
     """their standard deviation, shape (layers, width)"""
     exits: int = 0
     """vectors of logits, as of a student"""
+    rates: bool = False
+    """it says arousal, valence and dominance too"""
 
 
 class Method(nn.Module):
@@ -61,7 +68,7 @@ class Method(nn.Module):
     name: ClassVar[str]
     """in recipes"""
     needs: frozenset[str] = frozenset()
-    """what it asks of the teacher: `logits`, `pooled`, `frames`"""
+    """what it asks of the teacher: `logits`, `dimensions`, `pooled`, `frames`"""
     hears_neighbours: ClassVar[bool] = False
     """whether it compares clips with their neighbours in the recipe's graph"""
     smallest_batch: ClassVar[int] = 1
@@ -92,8 +99,9 @@ class Method(nn.Module):
             batch: `targets` (batch, classes) that sum to 1, or to 0 without a label, `known` bool (batch, classes),
                 `weights` (batch,), `epoch`, a scalar that counts parts of epochs too, and what the method needs of the
                 teacher: `teacher_logits` (batch, classes), `teacher_exits` (batch, exits, classes) of one that has
-                several classifiers, `teacher_pooled` (batch, layers, width), `teacher_frames` (batch, frames, layers,
-                width) with `teacher_counts` (batch,); with neighbours `edge_weights` (batch, neighbours), 0 for none
+                several classifiers, `teacher_dimensions` (batch, 3) from 0 to 1, `teacher_pooled` (batch, layers,
+                width), `teacher_frames` (batch, frames, layers, width) with `teacher_counts` (batch,); with neighbours
+                `edge_weights` (batch, neighbours), 0 for none
 
         Returns:
             term name to a scalar; the run minimises their sum
@@ -133,7 +141,7 @@ class Method(nn.Module):
         if "logits" in self.needs and teacher.classes != student.classes:
             classes = f"{teacher.classes} classes and the student {student.classes}"
             raise RecipeError(f"method.{self.name}: the teacher has {classes}; both need the same label set")
-        if self.needs - {"logits"} and not teacher.layers:
+        if self.needs & OF_STATES and not teacher.layers:
             raise RecipeError(f"method.{self.name}: the teacher gives no layers; choose some of it")
         return teacher
 

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 
 SHORTEST = 1e-6  # a vector shorter than this has no direction
+FEWEST_RATINGS = 2  # a single rating agrees with nothing
+LEAST_SPREAD = 0.01  # deviation of the ratings in a batch; with less there is nothing to agree with
 
 
 def precise(values: Tensor) -> Tensor:
@@ -104,3 +106,23 @@ def unit_length(vectors: Tensor, dim: int = -1) -> Tensor:
     """
     squares = vectors.square().sum(dim=dim, keepdim=True)
     return vectors / torch.where(squares > SHORTEST**2, squares, 1.0).sqrt()
+
+
+def discordance(x: Tensor, y: Tensor) -> Tensor:
+    """1 - CCC (Lin 1989) with population moments, from 0 to 2.
+
+    Args:
+        x: ratings, shape (clips,)
+        y: what is said, shape (clips,)
+
+    Returns:
+        scalar; 0 for fewer than two clips, 1 without a gradient where the ratings hardly differ
+    """
+    if len(x) < FEWEST_RATINGS:
+        return y.sum() * 0.0
+    if x.std(correction=0) < LEAST_SPREAD:
+        return 1.0 + y.sum() * 0.0
+    mean_x, mean_y = x.mean(), y.mean()
+    shared = ((x - mean_x) * (y - mean_y)).mean()
+    spread = x.var(correction=0) + y.var(correction=0) + (mean_x - mean_y) ** 2
+    return 1.0 - 2.0 * shared / spread

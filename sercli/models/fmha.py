@@ -153,8 +153,8 @@ class CnnFmha(StudentNetwork):
         """Everything after the front end; see StudentNetwork.body.
 
         Returns:
-            `logits` (batch, classes) and `embedding` (batch, d) of the deepest set; `exits`, the logits of every set,
-            shallow to deep, the deepest among them, (batch, sets, classes)
+            as `said` of the deepest set; `exits`, the logits of every set, shallow to deep, the deepest among them,
+            (batch, sets, classes)
         """
         spectrum = log_mel.transpose(1, 2)[:, None]
         features = self.stem_norm(torch.cat([self.along_time(spectrum), self.along_bands(spectrum)], dim=1))
@@ -170,7 +170,7 @@ class CnnFmha(StudentNetwork):
                 exits.append(logits)
         if stages is not None:
             stages["frames"] = fused.transpose(1, 2), counts
-        return {"logits": logits, "embedding": embedding, "exits": torch.stack(exits, dim=1)}
+        return {**self.said(logits, embedding), "exits": torch.stack(exits, dim=1)}
 
 
 def _pooled(features: Tensor, counts: Tensor, stride: int) -> tuple[Tensor, Tensor, Tensor]:

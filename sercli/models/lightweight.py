@@ -168,7 +168,7 @@ class LightweightNetwork(StudentNetwork):
         # Sums over time in full precision, whatever the layers were trained in.
         pooled = maps.float().mean(dim=2).sum(dim=2) / counts[:, None].float()
         embedding = torch.relu(self.embedding(self.dropout(pooled)))
-        return {"logits": self.classifier(embedding), "embedding": embedding}
+        return self.said(self.classifier(embedding), embedding)
 
 
 class Cnn6(LightweightNetwork):

@@ -24,6 +24,14 @@ FILES = (
     "config.json",
     "preprocessor_config.json",
     "processor_config.json",
+    "generation_config.json",
+    "tokenizer*",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "normalizer.json",
+    "vocab.*",
+    "merges.txt",
+    "*.model",
     "README.md",
     WEIGHTS,
     SHARDS,
@@ -76,7 +84,21 @@ def find(name: str, revision: str = "") -> Pretrained:
     return Pretrained(folder, commit, settings, _licence(folder / "README.md"))
 
 
-def load(model_class: Any, files: Pretrained, config: Any, renames: dict[str, str] | None = None) -> nn.Module:
+def name_and_revision(given: str) -> tuple[str, str]:
+    """Part `owner/name@revision` of a command line; a folder has no revision, whatever its name holds."""
+    if Path(given).expanduser().is_dir():
+        return given, ""
+    name, _, revision = given.partition("@")
+    return name, revision
+
+
+def load(
+    model_class: Any,
+    files: Pretrained,
+    config: Any,
+    renames: dict[str, str] | None = None,
+    unread: Sequence[str] = (),
+) -> nn.Module:
     """Load a model's weights in float32, all of them or none.
 
     Heads and decoders in the checkpoint that the model does not have are passed over; a weight of the model's
@@ -87,6 +109,7 @@ def load(model_class: Any, files: Pretrained, config: Any, renames: dict[str, st
         files: where the weights are
         config: the model's configuration
         renames: regular expressions of checkpoint keys to what replaces them
+        unread: parts of the model whose answer nobody reads, which a checkpoint may lack
 
     Raises:
         BundleError: weights that are missing, damaged, too many or of another shape, naming them
@@ -95,7 +118,7 @@ def load(model_class: Any, files: Pretrained, config: Any, renames: dict[str, st
     from torch import float32
 
     try:
-        with _quiet():
+        with quiet():
             model, report = model_class.from_pretrained(
                 files.folder,
                 config=config,
@@ -113,7 +136,8 @@ def load(model_class: Any, files: Pretrained, config: Any, renames: dict[str, st
     prefix = f"{model.base_model_prefix}."
     extra = [key for key in report["unexpected_keys"] if key.removeprefix(prefix).split(".")[0] in parts]
     shapes = [f"{key} {tuple(found)}, not {tuple(wanted)}" for key, found, wanted in report["mismatched_keys"]]
-    for fault, keys in (("missing", report["missing_keys"]), ("unexpected", extra), ("of another shape:", shapes)):
+    missing = [key for key in report["missing_keys"] if key.split(".")[0] not in unread]
+    for fault, keys in (("missing", missing), ("unexpected", extra), ("of another shape:", shapes)):
         if keys:
             raise BundleError(
                 f"{files.folder}: weights {fault} {_shortened(sorted(keys))}; random weights in such places answer at "
@@ -205,7 +229,7 @@ def _shortened(keys: Sequence[str]) -> str:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Hold back transformers' loading bar and its report in colour: what matters in them is raised in one line."""
     from transformers import utils
 

@@ -23,6 +23,7 @@ from sercli.audio import SAMPLE_RATE
 from sercli.fields import demand
 from sercli.models.frontend import LogMel
 
+DIMENSIONS = 3  # arousal, valence, dominance
 SAMPLES_A_MS = SAMPLE_RATE // 1_000
 
 Stage = tuple[Tensor, Tensor]
@@ -37,6 +38,8 @@ class StudentArguments:
     """width of the utterance embedding"""
     dropout: float = 0.2
     """share of the pooled values dropped in training"""
+    dimensions: bool = False
+    """says arousal, valence and dominance too; set where the recipe's `outputs` asks for them"""
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,7 @@ class StudentNetwork(nn.Module, ABC):
         self.arguments = arguments
         self.classes = classes
         self.frontend = log_mel(arguments) if frontend is None else frontend
+        self.rater = nn.Linear(arguments.embedding, DIMENSIONS) if arguments.dimensions else None
 
     @property
     @abstractmethod
@@ -88,6 +92,11 @@ class StudentNetwork(nn.Module, ABC):
         """How many vectors of logits `body` gives as `exits`, shallow to deep; 0 where `logits` are the only ones."""
         return 0
 
+    @property
+    def further(self) -> dict[str, int]:
+        """What it says besides classes and embedding, name to width."""
+        return {"dimensions": DIMENSIONS} if self.rater is not None else {}
+
     @abstractmethod
     def body(self, log_mel: Tensor, counts: Tensor, stages: dict[str, Stage] | None = None) -> dict[str, Tensor]:
         """Everything after the front end.
@@ -98,8 +107,16 @@ class StudentNetwork(nn.Module, ABC):
             stages: if given, gets the features of every stage, those with bands averaged over them
 
         Returns:
-            `logits` (batch, classes) and `embedding` (batch, d)
+            as `said`
         """
+
+    def said(self, logits: Tensor, embedding: Tensor) -> dict[str, Tensor]:
+        """What a student answers: `logits` (batch, classes), `embedding` (batch, d), and where it rates `dimensions`.
+
+        Those are arousal, valence and dominance, each from 0 to 1, (batch, 3).
+        """
+        rated = {} if self.rater is None else {"dimensions": torch.sigmoid(self.rater(embedding))}
+        return {"logits": logits, "embedding": embedding, **rated}
 
     def forward(self, waveform: Tensor, lengths: Tensor) -> dict[str, Tensor]:
         """Label a batch of clips.
@@ -109,7 +126,7 @@ class StudentNetwork(nn.Module, ABC):
             lengths: true lengths in samples, shape (batch,)
 
         Returns:
-            `logits` (batch, classes) and `embedding` (batch, d)
+            as `said`
         """
         return self.body(*self.frontend(waveform, lengths))
 
@@ -158,11 +175,11 @@ class AttentiveStudent(StudentNetwork):
         self.classifier = nn.Linear(self.arguments.embedding, self.classes)
 
     def answer(self, features: Tensor, mask: Tensor) -> dict[str, Tensor]:
-        """Map frames (batch, channels, frames) under mask (batch, 1, frames) to `logits` and `embedding`."""
+        """Map frames (batch, channels, frames) under mask (batch, 1, frames) to what a student says."""
         # Sums over time in full precision, whatever the layers were trained in.
         pooled = self.dropout(self.pool_norm(self.pool(features.float(), mask.float())))
         embedding = torch.relu(self.embedding(pooled))
-        return {"logits": self.classifier(embedding), "embedding": embedding}
+        return self.said(self.classifier(embedding), embedding)
 
 
 def demand_odd(key: str, value: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,7 +11,7 @@ from torch import nn
 
 from sercli.errors import BundleError, RecipeError
 from sercli.fields import from_dict
-from sercli.models import cnn, conformer, crnn, distil, fmha, lightweight, tdnn
+from sercli.models import cnn, conformer, crnn, distil, fmha, fusion, lightweight, tdnn
 from sercli.models.student import StudentArguments, StudentNetwork
 from sercli.nearest import nearest_or_all
 
@@ -40,6 +40,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     "crnn": Architecture(crnn.CrnnArguments, crnn.Crnn, crnn.SIZES),
     "cnn-fmha": Architecture(fmha.FmhaArguments, fmha.CnnFmha, fmha.SIZES),
     "distil": Architecture(distil.DistilArguments, distil.Distil, {}),
+    "audio-text": Architecture(fusion.FusedArguments, fusion.FusedStudent, {}),
     "cnn6": Architecture(lightweight.Cnn6Arguments, lightweight.Cnn6, {}),
     "vgg15": Architecture(lightweight.Vgg15Arguments, lightweight.Vgg15, {}),
     "resnet9": Architecture(lightweight.Resnet9Arguments, lightweight.Resnet9, {}),
@@ -85,13 +86,13 @@ def parameter_count(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def load_weights(model: nn.Module, path: Path, but_classifier: bool = False) -> None:
+def load_weights(model: nn.Module, path: Path, but: Sequence[str] = ()) -> None:
     """Load safetensors weights into a model, refusing missing, unexpected and misshapen ones.
 
     Args:
         model: of the weights' architecture and sizes
         path: safetensors file
-        but_classifier: leave the classifier as it is, because the weights are for other classes
+        but: parts to leave as they are: `classifier`, because the weights are for other classes, or `rater`
 
     Raises:
         BundleError: the weights are not this model's
@@ -103,9 +104,9 @@ def load_weights(model: nn.Module, path: Path, but_classifier: bool = False) -> 
         weights = load_file(path)
     except (OSError, SafetensorError) as problem:
         raise BundleError(f"{path}: cannot read the weights ({problem}); export or pull the student again") from problem
-    if but_classifier:
-        own = model.state_dict()
-        weights = {key: own.get(key, value) if "classifier." in key else value for key, value in weights.items()}
+    if but:
+        own = {key: value for key, value in model.state_dict().items() if _is_of(key, but)}
+        weights = {**{key: value for key, value in weights.items() if not _is_of(key, but)}, **own}
     try:
         missing, unexpected = model.load_state_dict(weights, strict=False)
     except RuntimeError as problem:
@@ -113,6 +114,10 @@ def load_weights(model: nn.Module, path: Path, but_classifier: bool = False) -> 
     if missing or unexpected:
         what = ", ".join([f"missing {key}" for key in missing[:3]] + [f"unexpected {key}" for key in unexpected[:3]])
         raise BundleError(f"{path}: not the weights of this architecture ({what}); export or pull the student again")
+
+
+def _is_of(key: str, parts: Sequence[str]) -> bool:
+    return not set(parts).isdisjoint(key.split("."))
 
 
 def save_weights(model: nn.Module, path: Path) -> None:

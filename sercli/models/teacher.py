@@ -7,13 +7,13 @@ megabytes that are on the Hub already, are in no checkpoint; the sha256 of the e
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from sercli.models.encoder import Encoder
 from sercli.models.heads import TeacherHead
+from sercli.models.partial_state import leave_out
 from sercli.models.students import parameter_count
 
 ARCHITECTURE = "encoder-head"
@@ -33,8 +33,7 @@ class OnEncoder(nn.Module):
             f"encoder.{name}" for name, weight in encoder.named_parameters() if not _trained(weight)
         )
         self.frozen |= {f"encoder.{name}" for name, _ in encoder.named_buffers()}
-        self.register_state_dict_post_hook(_without_frozen)  # type: ignore[no-untyped-call]
-        self.register_load_state_dict_post_hook(_not_missing)  # type: ignore[no-untyped-call]
+        leave_out(self)
 
     @property
     def slow(self) -> list[nn.Parameter]:
@@ -155,15 +154,3 @@ def mask_runs(counts: Tensor, frames: int, share: float, length: int) -> Tensor:
 
 def _trained(weight: Tensor) -> bool:
     return weight.requires_grad
-
-
-def _without_frozen(teacher: nn.Module, state: dict[str, Any], prefix: str, _: Any) -> None:
-    assert isinstance(teacher, OnEncoder)
-    for name in teacher.frozen:
-        state.pop(prefix + name, None)
-
-
-def _not_missing(teacher: nn.Module, keys: Any) -> None:
-    """Do not call missing what is left out on purpose, wherever in a larger module the teacher stands."""
-    assert isinstance(teacher, OnEncoder)
-    keys.missing_keys[:] = [key for key in keys.missing_keys if not key.endswith(tuple(teacher.frozen))]

@@ -53,6 +53,10 @@ class Settings:
     """print the scores of so many best classes only"""
     raw: RawFormat | None = None
     """inputs are headerless PCM"""
+    text: Callable[[Input], str] | None = None
+    """finds what is said in an input, for a student that reads"""
+    scale: tuple[float, float] = (0.0, 1.0)
+    """lowest and highest arousal, valence and dominance, as they are printed"""
 
 
 @dataclass(frozen=True)
@@ -227,6 +231,8 @@ def _outcomes(
     try:
         if source.error:
             raise AudioError(source.error)
+        if settings.text is not None:
+            student = student.reading(settings.text(source))
         with opened(source.path, settings.raw) as recording:
             seconds = recording.seconds
             blocks = _until(stopped, recording.blocks())

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 UNCERTAIN = "uncertain"
+DIMENSIONS = ("arousal", "valence", "dominance")
+"""What students with a regression head say besides the classes, each from 0 to 1, in this order."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,11 @@ class Decision:
             label = UNCERTAIN
         known = None if dimensions is None else dimensions.astype(np.float32)
         return Prediction(label, score, scores, start, end, False, embedding.astype(np.float32), known)
+
+
+def on_scale(dimensions: NDArray[np.floating], low: float, high: float) -> NDArray[np.floating]:
+    """Bring arousal, valence and dominance from 0 to 1 to another scale, such as 1 to 7 of MSP-Podcast; any shape."""
+    return low + (high - low) * dimensions
 
 
 def silent(start: float, end: float) -> Prediction:

@@ -11,7 +11,7 @@ from typing import Any
 
 from sercli.errors import OutputError
 from sercli.runtime.batch import Settings
-from sercli.runtime.prediction import UNCERTAIN
+from sercli.runtime.prediction import DIMENSIONS, UNCERTAIN
 from sercli.runtime.rows import Row
 from sercli.runtime.student import Student
 from sercli.runtime.writers import Csv, Writer
@@ -123,7 +123,8 @@ def _lines(stream: Any, quoted: bool) -> Iterator[bytes]:
 def _json_row(text: str) -> Row | None:
     try:
         values = json.loads(text, parse_float=str)
-        return Row(**values)
+        rated = {name: values.pop(name) for name in DIMENSIONS if name in values}
+        return Row(**values, dimensions=rated)
     except (ValueError, TypeError):
         return None
 
@@ -136,8 +137,11 @@ def _csv_row(text: str, columns: list[str]) -> Row | None:
     scores = {
         name.removeprefix("score_"): value for name, value in values.items() if name.startswith("score_") and value
     }
-    plain = {name: value or None for name, value in values.items() if not name.startswith("score_")}
-    return Row(**{**plain, "path": values["path"], "model": values["model"], "status": values["status"]}, scores=scores)  # type: ignore[arg-type]
+    rated = {name: values.pop(name) for name in DIMENSIONS if values.get(name)}
+    others = {name: value or None for name, value in values.items() if name not in DIMENSIONS}
+    plain = {name: value for name, value in others.items() if not name.startswith("score_")}
+    whole = {**plain, "path": values["path"], "model": values["model"], "status": values["status"]}
+    return Row(**whole, scores=scores, dimensions=rated)  # type: ignore[arg-type]
 
 
 def _check(row: Row, path: Path, student: Student, settings: Settings) -> None:
@@ -167,6 +171,9 @@ def _contradiction(row: Row, student: Student, settings: Settings) -> str:
             return "--timeline"
     if row.status != "ok" or row.score is None:
         return ""
+    low, high = settings.scale
+    if not all(low - ROUNDING <= float(value) <= high + ROUNDING for value in row.dimensions.values()):
+        return "--scale"
     classes = settings.decision.classes
     if set(row.scores) - set(classes):
         return "--labels"

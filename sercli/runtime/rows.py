@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from sercli.runtime.batch import Outcome, Settings
+from sercli.runtime.prediction import DIMENSIONS, on_scale
 
 MILLIONTHS = 1_000_000  # scores are printed with six decimals
 
@@ -25,6 +26,8 @@ class Row:
     """of the most likely class, 6 decimals"""
     scores: dict[str, str]
     """class to score, 6 decimals; all classes sum to exactly 1"""
+    dimensions: dict[str, str]
+    """arousal, valence and dominance, 6 decimals; empty for silence, errors and students that do not rate"""
     model: str
     """id of the student"""
     seconds: str | None
@@ -38,7 +41,7 @@ class Row:
 def row_of(outcome: Outcome, model: str, settings: Settings) -> Row:
     """Print an outcome's numbers."""
     seconds = None if outcome.seconds is None else f"{outcome.seconds:.3f}"
-    empty = Row(outcome.source.name, None, None, None, None, {}, model, seconds, "error", outcome.error or None)
+    empty = Row(outcome.source.name, None, None, None, None, {}, {}, model, seconds, "error", outcome.error or None)
     prediction = outcome.prediction
     if prediction is None:
         return empty
@@ -48,7 +51,12 @@ def row_of(outcome: Outcome, model: str, settings: Settings) -> Row:
     printed = six_decimals(prediction.scores)
     if settings.top is not None:
         printed = dict(sorted(printed.items(), key=lambda item: (-float(item[1]), item[0]))[: settings.top])
-    return replace(timed, label=prediction.label, score=printed[prediction.best], scores=printed, status="ok")
+    rated = {}
+    if prediction.dimensions is not None:
+        values = on_scale(prediction.dimensions, *settings.scale)
+        rated = {name: f"{value:.6f}" for name, value in zip(DIMENSIONS, values.tolist(), strict=True)}
+    best = printed[prediction.best]
+    return replace(timed, label=prediction.label, score=best, scores=printed, dimensions=rated, status="ok")
 
 
 def six_decimals(scores: Mapping[str, float]) -> dict[str, str]:

@@ -93,6 +93,10 @@ class Student:
         """Sample rate of the network in Hz; audio of another rate is resampled."""
         return self.config.sample_rate
 
+    def reading(self, text: str) -> Student:
+        """Return the student that labels a recording whose transcript is known; itself, since it does not read."""
+        return self
+
     def decision(self, labels: Sequence[str] | None = None, threshold: float | None = None) -> Decision:
         """Say how to decide: among which labels (None: all), abstaining below which score (None: calibrated).
 

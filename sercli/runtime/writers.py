@@ -62,13 +62,20 @@ class Json:
 
 
 class Csv:
-    """RFC 4180 with a header, UTF-8, lines end with a newline; one column `score_CLASS` per class."""
+    """RFC 4180 with a header, UTF-8, lines end with a newline; one column `score_CLASS` per class.
 
-    def __init__(self, classes: Sequence[str]) -> None:
+    Args:
+        classes: that scores are given for
+        dimensions: arousal, valence and dominance of a student that rates them, after the scores
+    """
+
+    def __init__(self, classes: Sequence[str], dimensions: Sequence[str] = ()) -> None:
         self.classes = tuple(classes)
+        self.dimensions = tuple(dimensions)
         self.columns = [
             *("path", "start", "end", "label", "score"),
             *(f"score_{label}" for label in self.classes),
+            *self.dimensions,
             *("model", "seconds", "status", "error"),
         ]
 
@@ -79,6 +86,7 @@ class Csv:
     def row(self, row: Row, first: bool) -> str:
         """One line; what does not apply is empty."""
         scores = [row.scores.get(label, "") for label in self.classes]
+        scores += [row.dimensions.get(name, "") for name in self.dimensions]
         before = [row.path, row.start, row.end, row.label, row.score]
         return csv_line([*before, *scores, row.model, row.seconds, row.status, row.error])
 
@@ -90,14 +98,16 @@ class Csv:
 class Table:
     """Aligned columns for people; the file comes last, so that nothing needs to know its length beforehand."""
 
-    def __init__(self, classes: Sequence[str], timeline: bool) -> None:
+    def __init__(self, classes: Sequence[str], timeline: bool, dimensions: Sequence[str] = ()) -> None:
         self.width = max(map(len, [*classes, UNCERTAIN]))
         self.timeline = timeline
+        self.dimensions = tuple(dimensions)
 
     def head(self) -> str:
         """Name the columns."""
         time = f"{'start':>9} {'end':>9}" if self.timeline else f"{'seconds':>9}"
-        return f"{time}  {'label':<{self.width}}  {'score':<{BAR_CELLS + 6}}  file\n"
+        rated = "".join(f"{name:<9}  " for name in self.dimensions)
+        return f"{time}  {'label':<{self.width}}  {'score':<{BAR_CELLS + 6}}  {rated}file\n"
 
     def row(self, row: Row, first: bool) -> str:
         """One line."""
@@ -106,13 +116,15 @@ class Table:
         file = "".join(" " if letter in UNSPLIT else letter for letter in row.path)
         if row.status != "ok":
             what = f"{row.error}" if row.error else ""
-            return f"{time}  {row.status:<{self.width}}  {'':<{BAR_CELLS + 6}}  {file}{': ' + what if what else ''}\n"
+            rest = " " * (BAR_CELLS + 6 + 11 * len(self.dimensions))
+            return f"{time}  {row.status:<{self.width}}  {rest}  {file}{': ' + what if what else ''}\n"
         score = float(row.score or 0.0)
         bar = "█" * round(score * BAR_CELLS)
         # What it would have been, had the student been surer.
         best = max(row.scores, key=lambda label: float(row.scores[label])) if row.label == UNCERTAIN else ""
         hint = f" ({best}?)" if best else ""
-        return f"{time}  {row.label:<{self.width}}  {score:.3f} {bar:<{BAR_CELLS}}  {file}{hint}\n"
+        rated = "".join(f"{float(row.dimensions[name]):<9.3f}  " for name in self.dimensions)
+        return f"{time}  {row.label:<{self.width}}  {score:.3f} {bar:<{BAR_CELLS}}  {rated}{file}{hint}\n"
 
     def tail(self) -> str:
         """Nothing."""
@@ -135,6 +147,7 @@ def json_object(row: Row) -> str:
         f'"label": {text(row.label)}',
         f'"score": {row.score or "null"}',
         f'"scores": {{{scores}}}',
+        *(f'"{name}": {value}' for name, value in row.dimensions.items()),
         f'"model": {text(row.model)}',
         f'"seconds": {row.seconds or "null"}',
         f'"status": {text(row.status)}',
@@ -150,10 +163,10 @@ def csv_line(values: Sequence[str | None]) -> str:
     return line.getvalue()
 
 
-def writer_for(name: str, classes: Sequence[str], timeline: bool) -> Writer:
+def writer_for(name: str, classes: Sequence[str], timeline: bool, dimensions: Sequence[str] = ()) -> Writer:
     """Return the writer of a row format: table, csv, json or jsonl."""
     if name == "csv":
-        return Csv(classes)
+        return Csv(classes, dimensions)
     if name == "table":
-        return Table(classes, timeline)
+        return Table(classes, timeline, dimensions)
     return Json() if name == "json" else JsonLines()

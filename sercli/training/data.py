@@ -9,14 +9,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import Dataset, Sampler
 
 from sercli.audio import SAMPLE_RATE
 from sercli.corpora.table import Utterance
+from sercli.models.text_encoder import reading
 from sercli.training.lessons import Lessons, collate_lessons
 from sercli.training.neighbours import NeighbourGraph
 from sercli.training.noise import TrainingNoise
+from sercli.training.outputs import targets_of
 from sercli.training.recipe import AugmentPart
 from sercli.training.store import FULL_SCALE, AudioStore
 
@@ -48,6 +50,8 @@ class Clips(Dataset[dict[str, Any]]):
         lessons: what a teacher says about each utterance; None without one
         noise: what clips are heard in, in training; None leaves them clean
         graph: whose neighbours come with each clip, in training; None without any
+        outputs: names of further outputs, whose targets come with each clip
+        tokens: of each clip's transcript, none where there is none; None for who does not read
     """
 
     def __init__(
@@ -60,8 +64,11 @@ class Clips(Dataset[dict[str, Any]]):
         lessons: Lessons | None = None,
         noise: TrainingNoise | None = None,
         graph: NeighbourGraph | None = None,
+        outputs: Sequence[str] = (),
+        tokens: Sequence[Sequence[int]] | None = None,
     ) -> None:
         self.store = store
+        self.tokens = tokens
         self.augment = augment
         self.lessons = lessons
         self.noise = noise
@@ -77,13 +84,25 @@ class Clips(Dataset[dict[str, Any]]):
             if utterance.emotion:
                 present.setdefault(utterance.corpus, np.zeros(len(labels), dtype=bool))[target] = True
         every = np.ones(len(labels), dtype=bool)
+        self.further = targets_of(utterances, outputs)
         self.known = [present[utterance.corpus] if utterance.emotion else every for utterance in utterances]
 
     def __len__(self) -> int:
         return len(self.targets)
 
+    def facts(self, index: int) -> dict[str, Any]:
+        """What is known of a clip but its sound: label, loss weight, known classes, further targets, transcript."""
+        told = {} if self.tokens is None else {"tokens": self.tokens[index]}
+        return {
+            **told,
+            "label": self.targets[index],
+            "weight": self.weights[index],
+            "known": self.known[index],
+            "further": {name: values[index] for name, values in self.further.items()},
+        }
+
     def __getitem__(self, draw: Draw | int) -> dict[str, Any]:
-        """One clip: waveform, int16 or float of that scale (samples,), label, loss weight, known classes, lesson.
+        """One clip: waveform, int16 or float of that scale (samples,), its facts, and its lesson.
 
         With a graph also `neighbours`, waveforms that are changed at random as the clip is, heaviest first, and
         `edge_weights` (neighbours,), 0 for those that it does not have.
@@ -95,9 +114,7 @@ class Clips(Dataset[dict[str, Any]]):
         waveform, start, stop = self._heard(index, seed)
         item = {
             "waveform": waveform,
-            "label": self.targets[index],
-            "weight": self.weights[index],
-            "known": self.known[index],
+            **self.facts(index),
             "lesson": self.lessons.of(index, start, stop) if self.lessons else {},
         }
         if self.graph is None:
@@ -129,10 +146,12 @@ def collate(items: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
 
     Returns:
         `waveform` float32 (batch, samples), `lengths` (batch,), `labels` (batch,), UNLABELLED where there is none,
-        `weights` (batch,), `known` bool (batch, classes), and with a teacher any of `teacher_logits` (batch, classes),
-        `teacher_pooled` (batch, layers, width), `teacher_frames` (batch, frames, layers, width) with `teacher_counts`
-        (batch,), and with a graph `edge_weights` (batch, neighbours), `neighbour_waveform` (batch, neighbours, samples)
-        and `neighbour_lengths` (batch, neighbours)
+        `weights` (batch,), `known` bool (batch, classes), and targets of further outputs under their names, each
+        (batch, width); of who reads `text_tokens` (batch, tokens) and `text_counts` (batch,); with a teacher any of
+        `teacher_logits` (batch, classes), `teacher_dimensions` (batch, 3), `teacher_pooled` (batch, layers, width),
+        `teacher_frames` (batch, frames, layers, width) with `teacher_counts` (batch,); and with a graph `edge_weights`
+        (batch, neighbours), `neighbour_waveform` (batch, neighbours, samples) and `neighbour_lengths` (batch,
+        neighbours)
     """
     waveform, lengths = _padded([item["waveform"] for item in items])
     batch = {"waveform": waveform, "lengths": lengths, **collate_targets(items)}
@@ -158,12 +177,21 @@ def _padded(clips: Sequence[npt.NDArray[Any]]) -> tuple[Tensor, Tensor]:
 
 def collate_targets(items: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
     """Stack what is to be learned of a batch's clips: all that `collate` returns but their audio."""
+    further = items[0]["further"]
+    read = reading([item["tokens"] for item in items]) if "tokens" in items[0] else None
     return {
+        **({} if read is None else {"text_tokens": read.tokens, "text_counts": read.counts}),
+        **{name: torch.from_numpy(np.stack([item["further"][name] for item in items])) for name in further},
         "labels": torch.tensor([item["label"] for item in items]),
         "weights": torch.tensor([item["weight"] for item in items], dtype=torch.float32),
         "known": torch.from_numpy(np.stack([item["known"] for item in items])),
         **collate_lessons([item["lesson"] for item in items]),
     }
+
+
+def one_hot(labels: Tensor, classes: int) -> Tensor:
+    """Turn class numbers (batch,) into targets (batch, classes): zeros without a label, which teach labels nothing."""
+    return nn.functional.one_hot(labels.clamp(min=0), classes) * (labels != UNLABELLED)[:, None].float()
 
 
 def class_weights(utterances: Sequence[Utterance], power: float) -> npt.NDArray[np.float64]:

@@ -25,7 +25,7 @@ from sercli.errors import RecipeError
 from sercli.evaluation.metrics import unweighted_accuracy
 from sercli.labels import labels_of
 from sercli.methods import build_methods
-from sercli.methods.base import TeacherShapes
+from sercli.methods.base import OF_STATES, TeacherShapes
 from sercli.training.lessons import Lessons
 from sercli.training.own_teacher import OwnTeacher
 from sercli.training.recipe import Recipe, StagePart
@@ -126,6 +126,7 @@ def _recipe_of(stage: StagePart, recipe: Recipe) -> Recipe:
     """The recipe of one stage: nobody selects in it, its last epoch is what goes on."""
     # A stage that folds share learns nothing from a teacher of one fold, so it does not name it either.
     teacher = recipe.teacher if stage.own else dataclasses.replace(recipe.teacher, own=None)
+    outputs = recipe.outputs if stage.own else {}  # nobody rated what is only heard
     return dataclasses.replace(
         recipe,
         name=f"{recipe.name}-{stage.name}",
@@ -134,6 +135,7 @@ def _recipe_of(stage: StagePart, recipe: Recipe) -> Recipe:
         before=(),
         speech=(),
         method=stage.method,
+        outputs=outputs,
         optim=stage.optim,
     )
 
@@ -150,7 +152,7 @@ class _Teacher:
         parts = [recipe.method, *(stage.method for stage in recipe.before)]
         self.needs = frozenset().union(*(method.needs for part in parts for _, method in build_methods(part)))
         frames = "frames" in self.needs
-        if self.needs - {"logits"} and not recipe.teacher.encoders:
+        if self.needs & OF_STATES and not recipe.teacher.encoders:
             raise RecipeError("teacher.encoders: a method learns from an encoder's states; name one")
         self.heard: list[Heard] = [
             hear(part, recipe.teacher.pooling, every, frames and number == 0, quiet)
@@ -164,12 +166,19 @@ class _Teacher:
         self.logits: Floats = probe_logits(
             recipe.teacher, self.heard, every, self.trains, self.labels, recipe.seed, held_out & ~self.trains
         )
+        self.ratings: Floats | None = None
+        if "dimensions" in self.needs:
+            from sercli.training.teacher_answers import student_ratings
+
+            self.ratings = student_ratings(recipe.teacher.students, every, self.labels)
 
     def teach(self, utterances: list[Utterance]) -> Teaching:
         """Collect what was said about some utterances, in their order."""
         rows = np.array([self.row[utterance.stretch] for utterance in utterances])
+        ratings = None if self.ratings is None else self.ratings[rows]
         if not self.heard:
-            return Teaching(Lessons(self.logits[rows]), TeacherShapes(len(self.labels), 0, ()), self.speech)
+            shapes = TeacherShapes(len(self.labels), 0, (), rates=ratings is not None)
+            return Teaching(Lessons(self.logits[rows], dimensions=ratings), shapes, self.speech)
         first = self.heard[0]
         pooled = first.pooled[rows]
         exact = pooled.astype(np.float32)
@@ -179,11 +188,12 @@ class _Teacher:
             layers=first.layers,
             mean=torch.from_numpy(exact.mean(axis=0)),
             std=torch.from_numpy(exact.std(axis=0)),
+            rates=ratings is not None,
         )
         frames: Callable[[int], Any] | None = None
         if "frames" in self.needs:
             frames = _Chosen(first, rows)
-        lessons = Lessons(self.logits[rows], pooled if "pooled" in self.needs else None, frames)
+        lessons = Lessons(self.logits[rows], pooled if "pooled" in self.needs else None, frames, ratings)
         return Teaching(lessons, shapes, self.speech)
 
     def _width(self, first: Heard) -> int:
@@ -199,6 +209,7 @@ class _Teacher:
         write_json(folder / "teacher.json", facts)
 
     def _ua(self, utterances: Sequence[Utterance]) -> float:
+        utterances = [utterance for utterance in utterances if utterance.emotion]
         answers = self.logits[[self.row[utterance.stretch] for utterance in utterances]].argmax(axis=1)
         targets = np.array([self.labels.index(utterance.emotion) for utterance in utterances])
         return round(100.0 * unweighted_accuracy(targets, answers, len(self.labels)), 2)

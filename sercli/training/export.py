@@ -24,6 +24,7 @@ from sercli.errors import BundleError, CorpusError, OutputError, UsageError
 from sercli.evaluation.cost import cost
 from sercli.evaluation.metrics import unweighted_accuracy
 from sercli.hub.card import write_card
+from sercli.methods.audio_text import AudioText
 from sercli.models import students, teacher
 from sercli.models.student import StudentNetwork
 from sercli.runtime.bundle import BUNDLE_FILES, CONFIG_FILE
@@ -45,7 +46,7 @@ class Exported:
 
     folder: Path
     parity: float
-    """largest difference of a logit between torch and ONNX"""
+    """largest difference of a logit, or of arousal, valence or dominance, between torch and ONNX"""
     sizes: dict[str, int]
     """file name to bytes"""
     dev_ua: dict[str, float]
@@ -81,6 +82,11 @@ def export(
     recipe = load_resolved(run / "recipe.yaml")
     if recipe.split.train_on_dev:
         raise UsageError(f"{run}: trained on its development speakers (split.train_on_dev): nobody can calibrate it")
+    if checkpoint["architecture"] == AudioText.name:
+        raise UsageError(
+            f"{run}: a student that reads, which no bundle holds; `sercli predict --text` and `sercli eval` take the "
+            "run folder, and a student that only hears can learn from it (teacher.students)"
+        )
     student = load_student(run, checkpoint)
     labels = checkpoint["labels"]
     dev = _development(run, read_sources(recipe, data))
@@ -99,7 +105,7 @@ def export(
             onnx.save(graph, partial / name)
         shutil.copyfile(run / "model.safetensors", partial / "model.safetensors")
         shutil.copyfile(run / "recipe.yaml", partial / "recipe.yaml")
-        config = bundle_config(checkpoint, recipe.export, student.arguments.embedding)
+        config = bundle_config(checkpoint, recipe.export, student.arguments.embedding, student.further)
         (partial / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
         sizes = {name: (partial / name).stat().st_size for name in [*files, "model.safetensors"]}
         metrics = {**_metrics(run, reported, parity, dev_ua, sizes), "cost": cost(partial)}
@@ -176,7 +182,7 @@ def _check_target(folder: Path, overwrite: bool) -> None:
 
 REPORTED = (
     *("date", "versions", "model", "data", "development", "seed", "bootstrap"),
-    *("figures", "folds", "over_folds", "pairs", "over_pairs", "groups", "robustness"),
+    *("derived_dimensions", "figures", "folds", "over_folds", "pairs", "over_pairs", "groups", "robustness"),
 )
 """What a bundle's metrics.json takes over from a recipe's report."""
 
@@ -221,10 +227,12 @@ def _check_parity(student: StudentNetwork, model: Any, store: AudioStore) -> flo
         lengths = np.array([length], dtype=np.int64)
         padded = np.pad(clip, (0, 16_000))[None, :]
         with torch.inference_mode():
-            expected = student(torch.from_numpy(clip[None, :]), torch.from_numpy(lengths))["logits"].numpy()
+            said = student(torch.from_numpy(clip[None, :]), torch.from_numpy(lengths))
+        names = ["logits", *student.further]
         for waveform in (clip[None, :], padded):
-            found = session.run(["logits"], {"waveform": waveform, "lengths": lengths})[0]
-            worst = max(worst, float(np.abs(found - expected).max()))
+            found = session.run(names, {"waveform": waveform, "lengths": lengths})
+            apart = [np.abs(values - said[name].numpy()).max() for name, values in zip(names, found, strict=True)]
+            worst = max(worst, *map(float, apart))
     if worst > PARITY:
         raise BundleError(f"torch and ONNX differ by {worst:.2g}, more than {PARITY:g}; please report this as a bug")
     return worst
@@ -233,11 +241,12 @@ def _check_parity(student: StudentNetwork, model: Any, store: AudioStore) -> flo
 def _dev_ua(model: Any, store: AudioStore, dev: Sequence[Utterance], labels: Sequence[str]) -> float:
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     guesses = []
-    for index in range(len(store)):
+    labelled = [index for index, utterance in enumerate(dev) if utterance.emotion]
+    for index in labelled:
         clip, length = _clip(store, index)
         feed = {"waveform": clip[None, :], "lengths": np.array([length], dtype=np.int64)}
         guesses.append(int(np.argmax(session.run(["logits"], feed)[0])))
-    targets = np.array([labels.index(utterance.emotion) for utterance in dev])
+    targets = np.array([labels.index(dev[index].emotion) for index in labelled])
     return round(100.0 * unweighted_accuracy(targets, np.array(guesses), len(labels)), 2)
 
 

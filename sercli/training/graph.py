@@ -186,7 +186,7 @@ frontend (float[batch, samples] waveform, int64[batch] lengths)
 
 
 def student_graph(student: StudentNetwork) -> Any:
-    """Build the ONNX model of DESIGN's contract: `waveform`, `lengths` in; `logits`, `embedding` out.
+    """Build the ONNX model of a bundle: `waveform`, `lengths` in; `logits`, `embedding`, and of some `dimensions` out.
 
     Raises:
         BundleError: a student whose front end has no graph
@@ -199,7 +199,7 @@ def student_graph(student: StudentNetwork) -> Any:
         )
     body = _body(student)
     for value in [*body.graph.input, *body.graph.output]:
-        assert value.name in {"log_mel", "counts", "logits", "embedding"}, value.name
+        assert value.name in {"log_mel", "counts", "logits", "embedding", *student.further}, value.name
     body = onnx.compose.add_prefix(body, "body_", rename_inputs=False, rename_outputs=False)
     front = frontend_graph(frontend) if isinstance(frontend, LogMel) else _whisper_frames(frontend)
     model = onnx.compose.merge_models(front, body, io_map=[("log_mel", "log_mel"), ("counts", "counts")])
@@ -327,9 +327,13 @@ class _Body(nn.Module):
         super().__init__()
         self.student = student
 
-    def forward(self, log_mel: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, log_mel: Tensor, counts: Tensor) -> tuple[Tensor, ...]:
         outputs = self.student.body(log_mel, counts)
-        return outputs["logits"], outputs["embedding"]
+        return tuple(outputs[name] for name in _outputs(self.student))
+
+
+def _outputs(student: StudentNetwork) -> list[str]:
+    return ["logits", "embedding", *student.further]
 
 
 def _body(student: StudentNetwork) -> Any:
@@ -343,7 +347,7 @@ def _body(student: StudentNetwork) -> Any:
     assert isinstance(mels, int)
     example = (torch.randn(2, 300, mels), torch.tensor([300, 200]))
     shapes = {"log_mel": {0: batch, 1: frames}, "counts": {0: batch}}
-    return _exported(with_recurrent_operators(_Body(student)), example, shapes, ["logits", "embedding"])
+    return _exported(with_recurrent_operators(_Body(student)), example, shapes, _outputs(student))
 
 
 def _whisper_frames(frontend: WhisperFrames) -> Any:

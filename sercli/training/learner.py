@@ -8,11 +8,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from sercli.methods.audio_text import AudioText
 from sercli.methods.base import Method
 from sercli.methods.terms import cross_entropy, weighted_mean
 from sercli.models.student import Stage, StudentNetwork
+from sercli.models.text_encoder import Reading
 from sercli.training.augment import Augmentation
-from sercli.training.data import UNLABELLED
+from sercli.training.data import one_hot
+from sercli.training.outputs import output_loss
 from sercli.training.recipe import AugmentPart
 from sercli.training.trainee import Trainee
 
@@ -30,7 +33,10 @@ class Learner(Trainee[StudentNetwork]):
             masks and mixed clips. A network's answers to the clips it was trained on as they are would be nearly
             one-hot, and would not be true of what the student is given (Beyer et al. 2022, arXiv 2106.05237); the
             price is one more forward pass a step
-        frozen: train the classifier alone, on features as the network gives them when it is not trained
+        frozen: train what answers alone, on features as the network gives them when it is not trained
+        rating: weight of the loss of arousal, valence and dominance; 0 for a student that does not rate
+        reader: says how much of sound and text is hidden in training, where the student reads; its mode holds in
+            evaluation too
     """
 
     def __init__(
@@ -42,6 +48,8 @@ class Learner(Trainee[StudentNetwork]):
         bf16: bool = False,
         teacher: StudentNetwork | None = None,
         frozen: bool = False,
+        rating: float = 0.0,
+        reader: AudioText | None = None,
     ) -> None:
         # Channels last: the same numbers, and convolutions of these shapes train much faster on a CPU.
         super().__init__(student.to(memory_format=torch.channels_last), average)  # type: ignore[call-overload]
@@ -52,10 +60,14 @@ class Learner(Trainee[StudentNetwork]):
         self.teacher = teacher
         if teacher is not None:
             teacher.to(memory_format=torch.channels_last).requires_grad_(False).eval()  # type: ignore[call-overload]
+        self.rating = rating
+        self.reader = (reader,)  # not a module of its own: it stands among the methods
+        self.mode = reader.mode if reader else "audio"
+        self.outputs = ("logits", "dimensions") if rating > 0 else ("logits",)
         self.frozen = frozen
         if frozen:
             for name, parameter in student.named_parameters():
-                parameter.requires_grad_("classifier." in name)
+                parameter.requires_grad_("classifier." in name or name.startswith("rater."))
 
     def train(self, mode: bool = True) -> Self:
         """Change to training, all but the teacher and what is frozen."""
@@ -80,6 +92,10 @@ class Learner(Trainee[StudentNetwork]):
         neighbour_waveform: Tensor | None = None,
         neighbour_lengths: Tensor | None = None,
         edge_weights: Tensor | None = None,
+        dimensions: Tensor | None = None,
+        teacher_dimensions: Tensor | None = None,
+        text_tokens: Tensor | None = None,
+        text_counts: Tensor | None = None,
     ) -> dict[str, Any]:
         """Run one batch.
 
@@ -96,18 +112,27 @@ class Learner(Trainee[StudentNetwork]):
             neighbour_waveform: with a graph, shape (batch, neighbours, samples); so the next two
             neighbour_lengths: in samples, shape (batch, neighbours)
             edge_weights: 0 where a clip has no such neighbour, shape (batch, neighbours)
+            dimensions: ratings from 0 to 1, NaN where unknown, of a student that rates, shape (batch, 3)
+            teacher_dimensions: as `Method.losses` wants them
+            text_tokens: of transcripts, of a student that reads, shape (batch, tokens)
+            text_counts: tokens per clip, 0 without a transcript, shape (batch,)
 
         Returns:
-            `loss` and `logits` (batch, classes); in evaluation the loss is plain cross-entropy, whatever is trained
+            `loss`, `logits` (batch, classes), and where it rates `dimensions` (batch, 3); in evaluation the loss is
+            plain cross-entropy, whatever is trained
         """
-        # Zeros without a label: whatever is learned from labels gets nothing from such a clip.
-        targets = nn.functional.one_hot(labels.clamp(min=0), known.shape[1]) * (labels != UNLABELLED)[:, None].float()
+        targets = one_hot(labels, known.shape[1])
+        text = self._text(text_tokens, text_counts)
         if self.training:
             with torch.no_grad():
                 log_mel, counts = self._frames(waveform, lengths)
                 log_mel, counts, order, share = self.augmentation.mixup(log_mel, counts)
             targets = share * targets + (1.0 - share) * targets[order]
-            teacher = {"teacher_logits": teacher_logits, "teacher_pooled": teacher_pooled}
+            teacher = {
+                "teacher_logits": teacher_logits,
+                "teacher_dimensions": teacher_dimensions,
+                "teacher_pooled": teacher_pooled,
+            }
             given = {name: share * x + (1.0 - share) * x[order] for name, x in teacher.items() if x is not None}
             if teacher_frames is not None and teacher_counts is not None:  # mixup is refused where frames are needed
                 given |= {"teacher_frames": teacher_frames, "teacher_counts": teacher_counts}
@@ -115,7 +140,7 @@ class Learner(Trainee[StudentNetwork]):
             known = known | known[order]
             stages: dict[str, Stage] = {}
             with torch.autocast(waveform.device.type, dtype=torch.bfloat16, enabled=self.bf16):
-                outputs = self.network.body(log_mel, counts, stages)
+                outputs = self.network.body(log_mel, counts, stages, **text)
             outputs = {name: value.float() for name, value in outputs.items()}
             heard: dict[str, Any] = {"stages": stages}
             if neighbour_waveform is not None and neighbour_lengths is not None and edge_weights is not None:
@@ -126,14 +151,31 @@ class Learner(Trainee[StudentNetwork]):
                 near = self._neighbours(neighbour_waveform, neighbour_lengths, present, outputs)
                 heard["neighbours"], given["edge_weights"] = near, edge_weights
         else:
-            logits = self.best(waveform, lengths)["logits"]
-            return {"loss": weighted_mean(cross_entropy(logits, targets, known), weights), "logits": logits}
+            found = self.best(waveform, lengths, **text)
+            loss = weighted_mean(cross_entropy(found["logits"], targets, known), weights)
+            return {"loss": loss, **{name: found[name] for name in self.outputs}}
         batch = {"targets": targets, "known": known, "weights": weights, **given}
         batch["epoch"] = torch.tensor(self.epoch, device=waveform.device)
         terms: dict[str, Tensor] = {}
         for method in self.methods.values():
             terms.update(cast(Method, method).losses({**outputs, **heard}, batch))
+        if dimensions is not None:
+            blended = share * dimensions + (1.0 - share) * dimensions[order]
+            terms["dimensions"] = self.rating * output_loss("dimensions", outputs["dimensions"], blended)
         return {"loss": self.total(terms), "logits": outputs["logits"]}
+
+    def _text(self, tokens: Tensor | None, counts: Tensor | None) -> dict[str, Reading]:
+        """What of sound and transcripts may be heard and read, as a student that reads takes it; nothing of others."""
+        (reader,) = self.reader
+        if reader is None or tokens is None or counts is None:
+            return {}
+        shown = counts if self.mode != "audio" else torch.zeros_like(counts)
+        audible = torch.full_like(counts, self.mode != "text", dtype=torch.bool)
+        if self.training and self.mode == "both":
+            chance = torch.rand(len(counts), device=counts.device)
+            shown = torch.where(chance < reader.text_dropout, 0, counts)
+            audible = chance <= 1.0 - reader.audio_dropout
+        return {"text": Reading(tokens, shown, audible)}
 
     def _frames(self, waveform: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Augmented frames of clips, and how many each has."""

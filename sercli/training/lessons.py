@@ -22,6 +22,8 @@ class Lessons:
     """Shape (clips, layers, width)."""
     frames: Callable[[int], npt.NDArray[np.float16]] | None = None
     """Clip number to its states, shape (frames, layers, width)."""
+    dimensions: npt.NDArray[np.float32] | None = None
+    """Arousal, valence and dominance from 0 to 1, shape (clips, 3)."""
 
     def whole_frames(self, index: int, start: int, stop: int, samples: int) -> tuple[int, int]:
         """Widen a stretch of a clip to whole frames of the teacher, so that both hear the same.
@@ -53,11 +55,13 @@ class Lessons:
             stop: its end
 
         Returns:
-            any of `logits` (classes,), `pooled` (layers, width), `frames` (frames, layers, width)
+            any of `logits` (classes,), `dimensions` (3,), `pooled` (layers, width), `frames` (frames, layers, width)
         """
         lesson: dict[str, npt.NDArray[Any]] = {}
         if self.logits is not None:
             lesson["logits"] = self.logits[index]
+        if self.dimensions is not None:
+            lesson["dimensions"] = self.dimensions[index]
         if self.pooled is not None:
             lesson["pooled"] = self.pooled[index]
         if self.frames is not None:
@@ -70,7 +74,7 @@ class Lessons:
 def collate_lessons(lessons: Sequence[dict[str, npt.NDArray[Any]]]) -> dict[str, Tensor]:
     """Stack the lessons of a batch, frames in half precision and padded, under the names that methods expect."""
     found: dict[str, Tensor] = {}
-    for name in ("logits", "pooled"):
+    for name in ("logits", "dimensions", "pooled"):
         if name in lessons[0]:
             stacked = np.stack([lesson[name] for lesson in lessons]).astype(np.float32)
             found[f"teacher_{name}"] = torch.from_numpy(stacked)

@@ -24,7 +24,7 @@ from transformers import (
 
 from sercli.corpora.table import Utterance
 from sercli.evaluation.metrics import unweighted_accuracy, weighted_accuracy
-from sercli.training.data import BalancedLengthSampler, class_weights
+from sercli.training.data import UNLABELLED, BalancedLengthSampler, class_weights
 from sercli.training.recipe_student import OptimPart
 from sercli.training.trainee import Trainee
 
@@ -218,7 +218,9 @@ class _Trainer(Trainer):
 def _figures(prediction: EvalPrediction) -> dict[str, float]:
     found = prediction.predictions
     logits = found[0] if isinstance(found, tuple) else found
-    guesses, targets = np.argmax(logits, axis=1), np.asarray(prediction.label_ids)
+    targets = np.asarray(prediction.label_ids)
+    labelled = targets != UNLABELLED
+    guesses, targets = np.argmax(logits, axis=1)[labelled], targets[labelled]
     return {
         "ua": unweighted_accuracy(targets, guesses, logits.shape[1]),
         "wa": weighted_accuracy(targets, guesses),

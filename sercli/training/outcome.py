@@ -62,9 +62,12 @@ def conclude(
             continue
         found = answers(trainer, items(utterances))
         more = further(found, utterances) if further else {}
-        figures[side] = one = {**_figures(found["logits"], utterances, labels), **more}
+        labelled = [bool(utterance.emotion) for utterance in utterances]
+        named = [utterance for utterance in utterances if utterance.emotion]
+        logits = found["logits"][labelled]
+        figures[side] = one = {**_figures(logits, named, labels), **more}
         if side == "dev":
-            temperature, threshold = calibrate(found["logits"], np.array(one["targets"]), _corpus_weights(utterances))
+            temperature, threshold = calibrate(logits, np.array(one["targets"]), _corpus_weights(named))
     metrics = {
         **figures,
         **(report or {}),

@@ -11,27 +11,38 @@ from torch import Tensor
 
 from sercli.corpora.table import Utterance
 from sercli.errors import CorpusError, RecipeError
-from sercli.evaluation.dimensional import DIMENSIONS, ccc
+from sercli.evaluation.dimensional import ccc
 from sercli.evaluation.metrics import unweighted_accuracy
 from sercli.evaluation.task import ratings
+from sercli.methods.terms import discordance
 from sercli.models.heads import OUTPUTS
 from sercli.nearest import nearest_or_all
+from sercli.runtime.prediction import DIMENSIONS
 
 GENDERS = ("f", "m")
-FEWEST_RATINGS = 2  # a single rating agrees with nothing
+LEAST_BATCH = 32  # clips a step; the CCC of fewer is mostly chance
 
 
-def check_outputs(weights: Mapping[str, float]) -> None:
+def check_outputs(weights: Mapping[str, float], batch: int, of: Sequence[str] = tuple(OUTPUTS)) -> None:
     """Check the recipe's outputs.
 
+    Args:
+        weights: output to the weight of its loss
+        batch: clips a step
+        of: the outputs that this kind of model may have
+
     Raises:
-        RecipeError: an unknown name, with the nearest, or a weight that is no number above 0
+        RecipeError: an unknown name, with the nearest, a weight that is no number above 0, or batches too small
     """
     for name, weight in weights.items():
         if name not in OUTPUTS:
             raise RecipeError(f"outputs.{name}: no such output; {nearest_or_all(name, OUTPUTS)}")
         if isinstance(weight, bool) or not isinstance(weight, int | float) or not weight > 0:
             raise RecipeError(f"outputs.{name}: must be above 0, the weight of its loss, not {weight!r}")
+        if name not in of:
+            raise RecipeError(f"outputs.{name}: of a teacher that is trained alone; a student may have {', '.join(of)}")
+    if "dimensions" in weights and batch < LEAST_BATCH:
+        raise RecipeError(f"optim.batch: outputs.dimensions compares {LEAST_BATCH} clips or more a step, not {batch}")
 
 
 def targets_of(utterances: Sequence[Utterance], names: Sequence[str]) -> dict[str, npt.NDArray[np.float32]]:
@@ -68,7 +79,8 @@ def output_loss(name: str, found: Tensor, targets: Tensor) -> Tensor:
     """Loss of a further output over the clips of which it is known; 0 if of none.
 
     Args:
-        name: `gender`: cross-entropy; `dimensions`: 1 - CCC (Lin 1989), mean of the three
+        name: `gender`: cross-entropy; `dimensions`: 1 - CCC (Lin 1989), mean of the three; one whose ratings hardly
+            differ in the batch counts 1 and gives no gradient
         found: what the network says, shape (batch, width)
         targets: as `targets_of`, perhaps blended by mixup, same shape
     """
@@ -76,7 +88,7 @@ def output_loss(name: str, found: Tensor, targets: Tensor) -> Tensor:
         known = targets.sum()
         return -(targets * torch.log_softmax(found, dim=-1)).sum() / known.clamp(min=torch.finfo(known.dtype).tiny)
     terms = [
-        _discordance(x[known], y[known]) for x, y, known in zip(targets.T, found.T, targets.T.isfinite(), strict=True)
+        discordance(x[known], y[known]) for x, y, known in zip(targets.T, found.T, targets.T.isfinite(), strict=True)
     ]
     return torch.stack(terms).mean()
 
@@ -109,13 +121,3 @@ def output_figures(
         if agreement:
             figures[name] = {**agreement, "clips": int(known.any(axis=1).sum())}
     return figures
-
-
-def _discordance(x: Tensor, y: Tensor) -> Tensor:
-    """1 - CCC with population moments, from 0 to 2; 0 for fewer than two clips."""
-    if len(x) < FEWEST_RATINGS:
-        return y.sum() * 0.0
-    mean_x, mean_y = x.mean(), y.mean()
-    shared = ((x - mean_x) * (y - mean_y)).mean()
-    spread = x.var(correction=0) + y.var(correction=0) + (mean_x - mean_y) ** 2
-    return 1.0 - 2.0 * shared / spread.clamp(min=torch.finfo(spread.dtype).eps)

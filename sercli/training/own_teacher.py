@@ -64,8 +64,8 @@ class OwnTeacher:
         self.speech = speech
         classes = len(labels_of(recipe.corpus.labels))
         fitted = [*split.train, *(split.dev if recipe.split.train_on_dev else [])]
-        arguments = student_arguments(part.student)
-        taught = student_arguments(recipe.student, start)
+        arguments = student_arguments(recipe, part=part.student)
+        taught = student_arguments(recipe, start)
         _check_front_ends(arguments, taught)
         self.network = students.build(arguments, classes)
         self.shapes = TeacherShapes(classes, 0, (), exits=self.network.exits)

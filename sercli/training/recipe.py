@@ -41,6 +41,11 @@ class CorpusPart:
     """label set: seven, ravdess8, emodb7 ..., or labels of your own, parted by commas: `happy,angry,bored`"""
     sources: tuple[Source, ...] = ()
     """corpora that are read and put together"""
+    rated: bool = False
+    """keep utterances with ratings but without a place in the label set too; they teach `outputs.dimensions` alone"""
+    derived_dimensions: bool = False
+    """give corpora without ratings a point of arousal, valence and dominance for each emotion word (Russell and
+    Mehrabian 1977): not what anybody heard, and named so wherever a figure comes from it"""
 
 
 @dataclass(frozen=True)
@@ -55,12 +60,16 @@ class SplitPart:
     """instead: your own development speakers, corpus name to list; they select the epoch and calibrate the scores"""
     dev_share: float = 0.0
     """instead: this share of each corpus's speakers, one at least, always the same ones; for data of your own"""
+    sentences: int = 0
+    """part the sentences of the corpora into so many groups too: fold n is tested on group n (modulo their number), and
+    trained on the other groups alone; 0 = every sentence stands on both sides"""
     train_on_dev: bool = False
     """train on the development speakers too, for a schedule that is fixed beforehand: nobody selects, the last epoch
     is kept, and the result cannot be calibrated, so not exported"""
 
     def __post_init__(self) -> None:
         demand(0 <= self.dev_share < 1, "split.dev_share", "a share from 0 to below 1", self.dev_share)
+        demand(self.sentences == 0 or self.sentences >= 2, "split.sentences", "0, or 2 groups or more", self.sentences)
 
 
 @dataclass(frozen=True)
@@ -186,8 +195,8 @@ class Recipe:
     head: Mapping[str, Any] = field(default_factory=dict)
     """of that teacher: pooling, hidden, dropout, attention"""
     outputs: Mapping[str, float] = field(default_factory=dict)
-    """what that teacher says besides the class, with the weight in its loss: gender, dimensions; clips of which it is
-    not known do not count"""
+    """what is said besides the class, with the weight in the loss: dimensions (arousal, valence, dominance), and of a
+    teacher that is trained gender; clips of which it is not known do not count"""
     before: tuple[StagePart, ...] = ()
     """stages before the main one, for example feature distillation on all speech"""
     speech: tuple[Source, ...] = ()
@@ -217,6 +226,6 @@ class Recipe:
                 raise RecipeError("graph: a teacher is trained with labels alone; leave out encoder or graph")
         elif GMP in self.method:
             raise RecipeError(f"method.{GMP}: trains a teacher; name its encoder (encoder.name)")
-        elif self.head or self.outputs or self.encoder != TrunkPart():
-            part = "head" if self.head else "outputs" if self.outputs else "encoder"
+        elif self.head or self.encoder != TrunkPart():
+            part = "head" if self.head else "encoder"
             raise RecipeError(f"{part}: of a teacher that is trained; name its encoder (encoder.name)")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sercli.corpora import read_corpus
+from sercli.corpora.derived import is_rated, with_derived
+from sercli.corpora.sentences import by_sentence
 from sercli.corpora.speech import with_copies
 from sercli.corpora.splits import (
     CROSS_CORPUS,
@@ -26,7 +29,7 @@ from sercli.corpora.splits import (
 )
 from sercli.corpora.table import Utterance, is_table
 from sercli.errors import LabelError, OutputError, RecipeError, UsageError
-from sercli.labels import labels_of, relabel
+from sercli.labels import labels_of, map_label, relabel
 from sercli.training.recipe import Recipe, Source
 from sercli.training.recipe_file import is_recipe_of
 from sercli.training.recipe_gmp import NAME as GMP
@@ -39,7 +42,7 @@ FOLD = "{fold}"
 
 
 def read_sources(recipe: Recipe, data: Path | None) -> list[Utterance]:
-    """Read the recipe's corpora in its label set; what has no place in it is left out.
+    """Read the recipe's corpora in its label set; what has no place in it is left out, or kept for its ratings.
 
     Args:
         recipe: names the corpora
@@ -53,7 +56,22 @@ def read_sources(recipe: Recipe, data: Path | None) -> list[Utterance]:
         labels_of(recipe.corpus.labels)
     except LabelError as problem:
         raise RecipeError(f"corpus.labels: {problem}") from None
-    return relabel(read_native(recipe.corpus.sources, data), recipe.corpus.labels)
+    return labelled(recipe, read_own(recipe, data))
+
+
+def read_own(recipe: Recipe, data: Path | None) -> list[Utterance]:
+    """Read the recipe's corpora with their own labels, as `read_native`, and derived ratings where it asks for them."""
+    native = read_native(recipe.corpus.sources, data)
+    return with_derived(native) if recipe.corpus.derived_dimensions else native
+
+
+def labelled(recipe: Recipe, native: Sequence[Utterance]) -> list[Utterance]:
+    """Bring utterances into a recipe's label set; without a place in it only those go on that are to teach ratings."""
+    if not recipe.corpus.rated:
+        return relabel(native, recipe.corpus.labels)
+    labels = [map_label(item.emotion, recipe.corpus.labels, item.corpus) or "" for item in native]
+    placed = (dataclasses.replace(item, emotion=label) for item, label in zip(native, labels, strict=True))
+    return [item for item in placed if item.emotion or is_rated(item)]
 
 
 def read_native(sources: Sequence[Source], data: Path | None) -> list[Utterance]:
@@ -126,6 +144,9 @@ def fold_split(recipe: Recipe, utterances: list[Utterance], published: Protocol,
         RecipeError: nobody says which speakers of a training corpus are for development
     """
     parts = split(utterances, fold, published.by)
+    if recipe.split.sentences:
+        number = [one.name for one in published.folds].index(fold.name)
+        parts = by_sentence(parts, recipe.split.sentences, number % recipe.split.sentences)
     if published.by != "corpus":
         return parts
     known = {utterance.emotion for utterance in parts.train}
@@ -199,8 +220,15 @@ def _fit(
 
     sources = [*(stage.speech for stage in recipe.before), recipe.speech]
     read = [read_native(named, data) if named else [] for named in sources]
-    *speech, beside = ([dataclasses.replace(item, emotion="") for item in with_copies(items, speeds)] for items in read)
+    *speech, beside = ([_only_sound(item) for item in with_copies(items, speeds)] for items in read)
     return distil(recipe, parts, folder, speech, beside=beside, start=start, shared=shared, **options)
+
+
+def _only_sound(utterance: Utterance) -> Utterance:
+    """Leave out what anybody said of an utterance."""
+    return dataclasses.replace(
+        utterance, emotion="", arousal=math.nan, valence=math.nan, dominance=math.nan, votes="", text=""
+    )
 
 
 def train_fold(

@@ -29,6 +29,11 @@ class Start:
     heard: frozenset[Speaker] = frozenset()
     """speakers it knows already"""
 
+    def new_parts(self, arguments: StudentArguments) -> list[str]:
+        """Parts of the student with these arguments that begin at random."""
+        new_rater = arguments.dimensions != self.arguments.dimensions
+        return ["classifier"] * self.other_labels + ["rater"] * new_rater
+
 
 def starting_student(name: str, labels: Sequence[str], held_out: Iterable[Utterance]) -> Start:
     """Find the student that a run begins with.

@@ -17,11 +17,12 @@ from torch import Tensor
 from sercli.corpora.speech import read_utterance
 from sercli.corpora.table import Utterance
 from sercli.errors import RecipeError
-from sercli.evaluation.model import open_model
+from sercli.evaluation.model import Model, open_model
 from sercli.models.heads import TeacherHead
 from sercli.models.teacher import ARCHITECTURE, Teacher
+from sercli.runtime.prediction import DIMENSIONS, Prediction
 from sercli.training.lessons import collate_lessons
-from sercli.training.recipe_teacher import EncoderPart
+from sercli.training.recipe_teacher import BundlePart, EncoderPart
 from sercli.training.run_folder import CHECKPOINT, WEIGHTS
 from sercli.training.start import unheard
 from sercli.training.teacher_cache import CacheKey, TeacherCache
@@ -59,11 +60,52 @@ def student_logits(
     unheard("teacher.students", name, model.heard, itertools.compress(utterances, held_out))
     if is_teacher(model.folder):
         return np.maximum(teacher_scores(model.folder, utterances, labels), np.log(LEAST_SHARE, dtype=np.float32))
-    decision = model.student.decision(tuple(labels), threshold=0.0)
-    with model.answering() as student:
-        said = [student.label_whole([read_utterance(utterance)], decision).scores for utterance in utterances]
+    said = [prediction.scores for prediction in _predictions(model, utterances, labels)]
     shares = np.array([[scores.get(label, 1.0 / len(labels)) for label in labels] for scores in said], np.float32)
     return np.log(np.maximum(shares, LEAST_SHARE))
+
+
+def student_ratings(parts: Sequence[BundlePart], utterances: Sequence[Utterance], labels: Sequence[str]) -> Floats:
+    """Let students that rate say arousal, valence and dominance, averaged; those that do not rate are left out.
+
+    Args:
+        parts: checked as `student_logits` checks them
+        utterances: clips
+        labels: of the run
+
+    Returns:
+        from 0 to 1, 0.5 where all hear only silence, shape (clips, 3)
+
+    Raises:
+        RecipeError: none of them rates
+    """
+    total, weight = np.zeros((len(utterances), len(DIMENSIONS)), np.float32), 0.0
+    for part in parts:
+        model = open_model(part.name)
+        if "dimensions" not in model.student.config.heads:
+            continue
+        if is_teacher(model.folder):
+            said = np.clip(teacher_outputs(model.folder, utterances, "dimensions"), 0.0, 1.0)
+        else:
+            found = [prediction.dimensions for prediction in _predictions(model, utterances, labels)]
+            said = np.array([np.full(len(DIMENSIONS), 0.5) if one is None else one for one in found], np.float32)
+        total, weight = total + part.weight * said, weight + part.weight
+    if not weight:
+        raise RecipeError(
+            "method.ccc: no student or teacher of teacher.students rates; take one with outputs.dimensions"
+        )
+    return np.asarray(total / weight, np.float32)
+
+
+def _predictions(model: Model, utterances: Sequence[Utterance], labels: Sequence[str]) -> list[Prediction]:
+    """Let a model answer utterances one by one, with their transcripts if it reads."""
+    decision = model.student.decision(tuple(labels), threshold=0.0)
+    texts = model.texts(utterances) if model.texts else [""] * len(utterances)
+    with model.answering() as student:
+        return [
+            student.reading(text).label_whole([read_utterance(utterance)], decision)
+            for text, utterance in zip(texts, utterances, strict=True)
+        ]
 
 
 def is_teacher(folder: Path) -> bool:
@@ -99,7 +141,7 @@ def teacher_outputs(folder: Path, utterances: Sequence[Utterance], output: str, 
     Args:
         folder: of the run
         utterances: clips
-        output: logits or embedding
+        output: logits, embedding or dimensions
         quiet: no progress bar
 
     Returns:

@@ -17,10 +17,10 @@ from sercli.methods.terms import cross_entropy, weighted_mean
 from sercli.models.heads import TeacherHead
 from sercli.models.teacher import Teacher
 from sercli.training.augment import Augmentation
-from sercli.training.data import Clips, Draw, collate, collate_targets, stretch
+from sercli.training.data import Clips, Draw, collate, collate_targets, one_hot, stretch
 from sercli.training.lessons import Lessons
 from sercli.training.noise import TrainingNoise
-from sercli.training.outputs import output_loss, targets_of
+from sercli.training.outputs import output_loss
 from sercli.training.recipe import AugmentPart
 from sercli.training.store import AudioStore
 from sercli.training.trainee import Trainee
@@ -55,18 +55,14 @@ class TeacherClips(Clips):
         self.states = source if isinstance(source, Lessons) else None
         silence = AudioStore(np.zeros(0, np.int16), np.zeros(len(utterances) + 1, np.int64))
         store = source if isinstance(source, AudioStore) else silence
-        super().__init__(utterances, store, labels, augment, weights, noise=noise)
-        self.further = targets_of(utterances, outputs)
+        super().__init__(utterances, store, labels, augment, weights, noise=noise, outputs=outputs)
 
     def __getitem__(self, draw: Draw | int) -> dict[str, Any]:
-        """One clip, as of `Clips`, without its waveform where it comes as states; with the targets of the outputs."""
-        index = draw.clip if isinstance(draw, Draw) else draw
+        """One clip, as of `Clips`, without its waveform where it comes as states."""
         if self.states is None:
-            item = super().__getitem__(draw)
-        else:
-            facts = {"label": self.targets[index], "weight": self.weights[index], "known": self.known[index]}
-            item = {**facts, "lesson": self.states.of(index, *self._share(draw))}
-        return {**item, "further": {name: values[index] for name, values in self.further.items()}}
+            return super().__getitem__(draw)
+        index = draw.clip if isinstance(draw, Draw) else draw
+        return {**self.facts(index), "lesson": self.states.of(index, *self._share(draw))}
 
     def _share(self, draw: Draw | int) -> tuple[float, float]:
         """Choose what of a clip's states is heard: its ends, as shares of the clip."""
@@ -79,10 +75,8 @@ class TeacherClips(Clips):
 
 
 def collate_teacher(items: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
-    """Make a batch as `collate` does, with the targets of further outputs under their names, each (batch, width)."""
-    batch = collate(items) if "waveform" in items[0] else collate_targets(items)
-    names = items[0]["further"]
-    return {**batch, **{name: torch.from_numpy(np.stack([item["further"][name] for item in items])) for name in names}}
+    """Make a batch as `collate` does, of clips with or without waveforms."""
+    return collate(items) if "waveform" in items[0] else collate_targets(items)
 
 
 class TeacherLearner(Trainee[Any]):
@@ -126,7 +120,7 @@ class TeacherLearner(Trainee[Any]):
         """Run one batch, heard in one of three ways.
 
         Args:
-            labels: class numbers, shape (batch,)
+            labels: class numbers, UNLABELLED where there is none, shape (batch,)
             weights: loss weights, shape (batch,)
             known: classes that each clip's corpus has, shape (batch, classes)
             waveform: shape (batch, samples), with
@@ -141,7 +135,7 @@ class TeacherLearner(Trainee[Any]):
         Returns:
             `loss`, `logits` (batch, classes), and further outputs; in evaluation the loss is plain cross-entropy
         """
-        targets = nn.functional.one_hot(labels, known.shape[1]).float()
+        targets = one_hot(labels, known.shape[1])
         states = {"teacher_pooled": teacher_pooled, "teacher_frames": teacher_frames, "teacher_counts": teacher_counts}
         heard, counts = given({"waveform": waveform, "lengths": lengths, **states})
         if not self.training:

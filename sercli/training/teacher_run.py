@@ -263,7 +263,7 @@ def frozen_states(
 
 def _methods(recipe: Recipe, scale: float) -> list[tuple[str, Method]]:
     """Build the recipe's method, and refuse what a teacher cannot be trained with."""
-    check_outputs(recipe.outputs)
+    check_outputs(recipe.outputs, recipe.optim.batch)
     methods = build_methods(recipe.method)
     for name, method in methods:
         if name not in OF_LABELS:

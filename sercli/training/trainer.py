@@ -8,29 +8,40 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from transformers import set_seed
+import numpy as np
+from transformers import Trainer, set_seed
 
 from sercli.corpora.splits import Split, check_disjoint
 from sercli.corpora.table import Utterance
 from sercli.errors import CorpusError, RecipeError
+from sercli.evaluation.metrics import unweighted_accuracy
 from sercli.labels import labels_of
 from sercli.methods import build_methods, check_batch
+from sercli.methods.audio_text import MODES, AudioText
 from sercli.methods.base import Method, StudentShapes, TeacherShapes
 from sercli.models import students
+from sercli.models.fusion import FusedStudent
 from sercli.models.student import StudentArguments, StudentNetwork
-from sercli.training.data import Clips, collate
+from sercli.models.text_encoder import load_tokenizer
+from sercli.training.data import UNLABELLED, Clips, collate
+from sercli.training.fused import fused_arguments, parts_of, reader_of, source_of
 from sercli.training.learner import Learner
 from sercli.training.lessons import Lessons
-from sercli.training.loop import Feed, Items, balanced, make_trainer
+from sercli.training.loop import Feed, Items, answers, balanced, make_trainer
 from sercli.training.neighbour_embeddings import run_graph, wants_graph
 from sercli.training.neighbours import statistics
 from sercli.training.noise import training_noise
 from sercli.training.outcome import conclude
+from sercli.training.outputs import check_known, check_outputs, output_figures
 from sercli.training.recipe import Recipe
 from sercli.training.recipe_student import StudentPart
 from sercli.training.run_folder import WEIGHTS, prepare
 from sercli.training.start import Start
 from sercli.training.store import open_store
+from sercli.training.transcripts import transcripts_of
+
+RATED = ("dimensions",)
+"""Outputs that a student may have besides its classes."""
 
 
 @dataclass(frozen=True)
@@ -86,16 +97,18 @@ def train(
         start: the student to begin with, which sets architecture and sizes; None begins at random
 
     Raises:
-        RecipeError: a method that the batch is too small for, or that needs what the teacher does not give, or a graph
-            that nobody says how to build
+        RecipeError: a method or output that the batch is too small for, a method that needs what the teacher does not
+            give, or a graph that nobody says how to build
         LeakError: a speaker stands on two sides
-        CorpusError: no training or development utterances
+        CorpusError: no training or development utterances, or no ratings to learn
         OutputError: the folder holds a run already
     """
     split = training_sides(recipe, split)
     labels = labels_of(recipe.corpus.labels)
     architecture = start.architecture if start else recipe.student.architecture
-    arguments = student_arguments(recipe.student, start)
+    arguments = student_arguments(recipe, start)
+    check_outputs(recipe.outputs, recipe.optim.batch, RATED)
+    check_known(split.train, list(recipe.outputs))
     with_graph = wants_graph(recipe)
     last = prepare(folder, recipe, resume, overwrite)
     material = [*split.train, *beside]
@@ -104,25 +117,34 @@ def train(
     set_seed(recipe.seed)
     student = students.build(arguments, len(labels))
     if start is not None:
-        students.load_weights(student, start.weights, but_classifier=start.other_labels)
+        begins = student.audio if isinstance(student, FusedStudent) else student
+        students.load_weights(begins, start.weights, start.new_parts(begins.arguments))
     methods = fitted_methods(recipe, student, teaching.shapes if teaching else None, len(material))
     network = teaching.network if teaching else None
     optim = recipe.optim
-    learner = Learner(student, methods, recipe.augment, optim.average, optim.bf16, network, recipe.student.frozen)
+    rating = recipe.outputs.get("dimensions", 0.0)
+    frozen = recipe.student.frozen
+    reader = reader_of(methods)
+    learner = Learner(student, methods, recipe.augment, optim.average, optim.bf16, network, frozen, rating, reader)
+    tokens = _tokens(reader, quiet)
 
     def items(utterances: list[Utterance]) -> Items:
-        return Clips(utterances, open_store(utterances), labels)
+        outputs = list(recipe.outputs)
+        return Clips(utterances, open_store(utterances), labels, outputs=outputs, tokens=tokens(utterances))
 
     store = open_store(material)
     drawn, weights = balanced(material, optim)
     noise = training_noise(recipe.augment.noise, material, store)
     lessons = teaching.lessons if teaching else None
-    clips = Clips(material, store, labels, recipe.augment, weights, lessons, noise, graph)
+    outputs, told = list(recipe.outputs), tokens(material)
+    clips = Clips(material, store, labels, recipe.augment, weights, lessons, noise, graph, outputs, told)
     feed = Feed(clips, store.lengths, drawn, collate, items(split.dev) if split.dev else None)
     trainer = make_trainer(learner, feed, optim, folder, seed=recipe.seed, quiet=quiet)
     trainer.train(resume_from_checkpoint=last)
     student = learner.best.eval().requires_grad_(False)
     students.save_weights(student, folder / WEIGHTS)
+    if reader:
+        architecture = AudioText.name
     facts = {
         "architecture": architecture,
         "arguments": students.arguments_dict(student.arguments),
@@ -130,11 +152,14 @@ def train(
     }
     also_heard = teaching.also_heard if teaching else ()
     known = start.heard if start else ()
-    report = {"graph": statistics(graph)} if graph else None
-    return Trained(
-        folder,
-        *conclude(recipe, split, folder, trainer, items, facts, also_heard=also_heard, known=known, report=report),
+    report: dict[str, Any] = {"graph": statistics(graph)} if graph else {}
+    if isinstance(student, FusedStudent):
+        report |= {"parts": parts_of(student), "modes": _modes(trainer, learner, split, labels, items)}
+    further = output_figures if recipe.outputs else None
+    figures = conclude(
+        recipe, split, folder, trainer, items, facts, further=further, also_heard=also_heard, known=known, report=report
     )
+    return Trained(folder, *figures)
 
 
 def training_sides(recipe: Recipe, split: Split) -> Split:
@@ -153,9 +178,15 @@ def training_sides(recipe: Recipe, split: Split) -> Split:
     return split
 
 
-def student_arguments(part: StudentPart, start: Start | None = None) -> StudentArguments:
-    """Sizes of a recipe's student, or of the one it begins with."""
-    return start.arguments if start else students.arguments_from(part.arguments, part.size, part.architecture)
+def student_arguments(recipe: Recipe, start: Start | None = None, part: StudentPart | None = None) -> StudentArguments:
+    """Sizes of a recipe's student, or of another part of it, or of the one it begins with; it rates if asked for."""
+    part = part or recipe.student
+    sizes = start.arguments if start else students.arguments_from(part.arguments, part.size, part.architecture)
+    sizes = dataclasses.replace(sizes, dimensions="dimensions" in recipe.outputs)
+    if AudioText.name not in recipe.method or part is not recipe.student:
+        return sizes
+    architecture = start.architecture if start else part.architecture
+    return fused_arguments(recipe.method, architecture, sizes)
 
 
 def fitted_methods(
@@ -168,9 +199,40 @@ def fitted_methods(
     """
     methods = build_methods(recipe.method)
     check_batch(methods, min(recipe.optim.batch, clips))
-    shapes = StudentShapes(student.classes, student.arguments.embedding, student.stages, student.exits)
+    rates = student.arguments.dimensions
+    shapes = StudentShapes(student.classes, student.arguments.embedding, student.stages, student.exits, rates=rates)
     for name, method in methods:
         if "frames" in method.needs and recipe.augment.mixup_alpha > 0:
             raise RecipeError(f"method.{name}: frames of two clips cannot be blended; set augment.mixup_alpha to 0")
+        if isinstance(method, AudioText) and recipe.augment.mixup_alpha > 0:
+            raise RecipeError(f"method.{name}: two transcripts cannot be blended; set augment.mixup_alpha to 0")
         method.connect(shapes, teacher)
     return methods
+
+
+def _tokens(reader: AudioText | None, quiet: bool) -> Callable[[Sequence[Utterance]], list[list[int]] | None]:
+    """Return what turns utterances into tokens of their transcripts; of who does not read, into nothing."""
+    if reader is None:
+        return lambda _: None
+    tokenizer = load_tokenizer(source_of(reader))
+    return lambda utterances: [tokenizer(text) for text in transcripts_of(utterances, reader, quiet)]
+
+
+def _modes(
+    trainer: Trainer, learner: Learner, split: Split, names: Sequence[str], items: Callable[[list[Utterance]], Items]
+) -> dict[str, dict[str, Any]]:
+    """UA in percent, and agreement, of a student that reads by sound alone, by text alone and by both, on each side."""
+    found: dict[str, dict[str, Any]] = {}
+    own = learner.mode
+    for side, utterances in (("dev", split.dev), ("test", split.test)):
+        for mode in MODES if utterances else ():
+            learner.mode = mode
+            said = answers(trainer, items(utterances))
+            named = np.array([bool(utterance.emotion) for utterance in utterances])
+            labels = np.array(
+                [names.index(utterance.emotion) if utterance.emotion else UNLABELLED for utterance in utterances]
+            )
+            ua = unweighted_accuracy(labels[named], said["logits"].argmax(axis=1)[named], said["logits"].shape[1])
+            found.setdefault(side, {})[mode] = {"ua": round(100.0 * ua, 2), **output_figures(said, utterances)}
+    learner.mode = own
+    return found

@@ -52,6 +52,24 @@ def sercli(tiny_bundle: Path, capfd: pytest.CaptureFixture[str], monkeypatch: py
     return call
 
 
+def test_ratings_on_any_scale_and_resumed(sercli: Sercli, tones: Path, tmp_path: Path) -> None:
+    rates = make_bundle(tmp_path / "rates", rates=True)
+    (row,) = sercli(tones / "a.wav", model=rates).rows
+    (wide,) = sercli(tones / "a.wav", "--scale", 1, 5, model=rates).rows
+    assert list(row)[5:9] == ["scores", "arousal", "valence", "dominance"]
+    assert wide["valence"] == pytest.approx(1.0 + 4.0 * row["valence"], abs=1e-5)
+    for form in ("csv", "jsonl"):
+        kept = tmp_path / f"kept.{form}"
+        assert sercli(tones, "-o", kept, model=rates).code in (0, 3)
+        whole = kept.read_text()
+        kept.write_text("".join(whole.splitlines(keepends=True)[:2]))
+        assert sercli(tones, "-o", kept, "--resume", model=rates).code in (0, 3)
+        assert kept.read_text() == whole
+    refused = sercli(tones / "a.wav", "--scale", 1, 5)
+    assert (refused.code, refused.out) == (2, "")
+    assert "which tiny does not rate" in refused.err
+
+
 def test_one_file_is_quiet(sercli: Sercli, tones: Path) -> None:
     result = sercli(tones / "a.wav")
     assert (result.code, result.err) == (0, "")

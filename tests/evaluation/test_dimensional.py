@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from sercli.evaluation.bootstrap import Resample
-from sercli.evaluation.dimensional import DIMENSIONS, ccc, dimensional, rmse
+from sercli.evaluation.dimensional import ccc, dimensional, rmse
+from sercli.runtime.prediction import DIMENSIONS
 
 
 def ratings(clips: int = 200, seed: int = 0) -> tuple[np.ndarray, np.ndarray, list[str]]:

@@ -11,8 +11,8 @@ CLASSES, EMBEDDING, WIDTH, LAYERS, EXITS = 5, 6, 7, (2, 4, 9), 3
 NEIGHBOURS = 2
 COUNTS = {"early": (12, 9, 5, 2), "frames": (6, 5, 3, 1)}  # frames per clip; further clips repeat them
 TEACHER_COUNTS = (10, 8, 4, 2)
-STUDENT = StudentShapes(CLASSES, EMBEDDING, {"early": 4, "frames": 8}, EXITS, scale=2.0)
-TEACHER = TeacherShapes(CLASSES, WIDTH, LAYERS)
+STUDENT = StudentShapes(CLASSES, EMBEDDING, {"early": 4, "frames": 8}, EXITS, scale=2.0, rates=True)
+TEACHER = TeacherShapes(CLASSES, WIDTH, LAYERS, rates=True)
 
 
 def connected(name: str, **arguments: Any) -> Method:
@@ -76,5 +76,7 @@ def random_batch(clips: int = 8, seed: int = 0, padding: int = 0) -> tuple[Any, 
         name: torch.randn(clips, NEIGHBOURS, width, generator=random).requires_grad_()
         for name, width in (("logits", CLASSES), ("embedding", EMBEDDING))
     }
+    outputs["dimensions"] = torch.rand(clips, 3, generator=random).requires_grad_()
+    batch["teacher_dimensions"] = torch.rand(clips, 3, generator=random)
     batch["edge_weights"] = torch.rand(clips, NEIGHBOURS, generator=random) / 2 + 0.5
     return outputs, batch

@@ -15,9 +15,9 @@ from sercli.methods import METHODS, build_methods, check_batch  # noqa: E402
 
 NAMES = list(METHODS)
 DISTILLATION = [name for name, method in METHODS.items() if method.needs]
-OF_STATES = [name for name, method in METHODS.items() if method.needs - {"logits"}]
+OF_STATES = [name for name, method in METHODS.items() if method.needs - {"logits", "dimensions"}]
 FACTOR = {name: "multiplier" if name == "nsl" else "weight" for name in NAMES}
-RELATIONAL = {"dist": 8, "rkd": 3, "sp": 3}
+RELATIONAL = {"dist": 8, "rkd": 3, "sp": 3, "ccc": 8}
 
 
 def total(name: str, batch: tuple[Any, Any], **arguments: Any) -> torch.Tensor:
@@ -29,13 +29,15 @@ def leaves(outputs: dict[str, Any]) -> list[torch.Tensor]:
         outputs["logits"],
         outputs["exits"],
         outputs["embedding"],
+        outputs["dimensions"],
         *outputs["neighbours"].values(),
         *(features for features, _ in outputs["stages"].values()),
     ]
 
 
 def test_names_are_those_of_the_recipes() -> None:
-    known = "ce kd kd-std dkd dist fitnets at rkd sp distilhubert mlkd pooled self dkdfmh nsl am-softmax"
+    known = "ce kd kd-std dkd dist fitnets at rkd sp distilhubert mlkd pooled self dkdfmh nsl am-softmax "
+    known += "audio-text ccc"
     assert known.split() == NAMES
     assert all(METHODS[name].name == name for name in NAMES)
     torch.nn.ModuleDict({name: connected(name) for name in NAMES})  # each may be the name of a module
@@ -55,7 +57,7 @@ def test_terms_are_named_after_the_method_and_finite_scalars(name: str) -> None:
 @pytest.mark.parametrize("name", DISTILLATION)
 def test_no_gradient_reaches_the_teacher(name: str) -> None:
     outputs, batch = random_batch()
-    teacher = [batch[f"teacher_{kind}"].requires_grad_() for kind in ("logits", "pooled", "frames")]
+    teacher = [batch[f"teacher_{kind}"].requires_grad_() for kind in ("logits", "dimensions", "pooled", "frames")]
     total(name, (outputs, batch)).backward()
     assert all(value.grad is None for value in teacher)
     assert any(value.grad is not None and value.grad.any() for value in leaves(outputs))
@@ -220,7 +222,7 @@ def test_a_teacher_without_logits_does_for_states_and_one_without_layers_does_no
         connected(name).connect(STUDENT, dataclasses.replace(TEACHER, layers=()))
 
 
-@pytest.mark.parametrize("name", [name for name in DISTILLATION if name not in OF_STATES])
+@pytest.mark.parametrize("name", [name for name in DISTILLATION if METHODS[name].needs == {"logits"}])
 def test_label_sets_must_be_the_same(name: str) -> None:
     with pytest.raises(RecipeError, match=rf"^method\.{name}: the teacher has 4 classes and the student 5;"):
         connected(name).connect(STUDENT, dataclasses.replace(TEACHER, classes=4))

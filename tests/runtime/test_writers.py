@@ -17,9 +17,9 @@ from sercli.runtime.segments import Segment, audacity, segments, srt, textgrid
 from sercli.runtime.writers import Csv, Json, JsonLines, Table
 
 SCORES = {"sad": "0.900000", "angry": "0.100000"}
-OK = Row("a.wav", "0.000", "1.500", "sad", "0.900000", SCORES, "tiny@1", "1.500", "ok", None)
-SILENT = Row("b.wav", "0.000", "1.000", None, None, {}, "tiny@1", "1.000", "silence", None)
-ERROR = Row('c, "x"\n.wav', None, None, None, None, {}, "tiny@1", None, "error", "no such file; check the path")
+OK = Row("a.wav", "0.000", "1.500", "sad", "0.900000", SCORES, {}, "tiny@1", "1.500", "ok", None)
+SILENT = Row("b.wav", "0.000", "1.000", None, None, {}, {}, "tiny@1", "1.000", "silence", None)
+ERROR = Row('c, "x"\n.wav', None, None, None, None, {}, {}, "tiny@1", None, "error", "no such file; check the path")
 
 
 @given(st.lists(st.floats(1e-9, 1.0), min_size=2, max_size=12))
@@ -43,6 +43,22 @@ def test_json_lines() -> None:
         '"status": "ok", "error": null}\n'
     )
     assert json.loads(JsonLines().row(ERROR, first=False))["path"] == ERROR.path
+
+
+def test_ratings_stand_after_the_scores() -> None:
+    from dataclasses import replace
+
+    rated = replace(OK, dimensions={"arousal": "0.700000", "valence": "0.200000", "dominance": "0.500000"})
+    values = json.loads(JsonLines().row(rated, True))
+    assert list(values)[5:9] == ["scores", "arousal", "valence", "dominance"]
+    names = ("arousal", "valence", "dominance")
+    writer = Csv(["sad", "angry"], names)
+    rows = list(csv.DictReader((writer.head() + writer.row(rated, True) + writer.row(ERROR, False)).splitlines(True)))
+    assert (rows[0]["valence"], rows[1]["valence"]) == ("0.200000", "")
+    table = Table(["sad"], False, names)
+    head, line, silent = table.head(), table.row(rated, True), table.row(SILENT, False)
+    assert head.index("file") == line.index("a.wav") == silent.index("b.wav")
+    assert line[head.index("valence") :].startswith("0.200")
 
 
 def test_json_array() -> None:

@@ -241,7 +241,7 @@ def test_gender_and_ratings_are_learned_where_they_are_known(
         "\n".join([f"{head},gender,arousal,valence", *(f"{row},{kinds[row.split(',')[3]]}" for row in rows)])
     )
     outputs = "outputs={gender: 0.5, dimensions: 1}"
-    trained(capsys, recipe, outputs, "optim.epochs=12", "-o", tmp_path / "run")
+    trained(capsys, recipe, outputs, "optim.epochs=24", "optim.batch=32", "-o", tmp_path / "run")
     metrics = written(tmp_path / "run")
     assert metrics["dev"]["gender"]["ua"] > 80
     assert metrics["dev"]["gender"]["clips"] == 12
