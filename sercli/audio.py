@@ -308,7 +308,8 @@ def _block_frames(rate: int, channels: int, block_seconds: float) -> int:
 def _mono(frames: Iterable[Signal], name: str) -> Iterator[Signal]:
     """Average the channels of each block; refuse samples that are no numbers."""
     for block in frames:
-        signal = block[:, 0] if block.shape[1] == 1 else block.mean(axis=1, dtype=np.float32)
+        with np.errstate(over="ignore", invalid="ignore"):  # what is no number after it is refused below
+            signal = block[:, 0] if block.shape[1] == 1 else block.mean(axis=1, dtype=np.float32)
         if not np.isfinite(signal).all():
             raise AudioError(f"{name}: contains NaN or infinite samples; export it again")
         yield np.ascontiguousarray(signal)

@@ -20,6 +20,7 @@ from typing import IO, Any, Literal
 from sercli.corpora import audformat, emobox
 from sercli.errors import CorpusError, OutputError, UsageError
 from sercli.labels import nearest
+from sercli.parsing import parse_json
 
 SUFFIXES = (".csv", ".jsonl")
 Shape = Literal["sercli", "audformat", "emobox"]
@@ -212,7 +213,7 @@ def _jsonl_rows(table: Path, file: IO[str]) -> Iterator[Row]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = parse_json(line)
         except ValueError as problem:
             raise CorpusError(f"{table}, row {number}: not JSON ({problem}); write one object a line") from problem
         if not isinstance(row, dict):
@@ -281,7 +282,7 @@ def _text(cell: object, where: str, column: str) -> str:
         return gender
     if column == "votes" and text:
         try:
-            votes = json.loads(text)
+            votes = parse_json(text)
         except ValueError:
             votes = None
         if not isinstance(votes, dict):

@@ -19,6 +19,7 @@ from sercli.hub.bundled import digests_by_student, manifest_file
 from sercli.hub.digest import sha256
 from sercli.hub.facts import CODE_LICENCE, Facts, read_facts
 from sercli.hub.reference import HubReference, parse
+from sercli.parsing import parse_yaml
 from sercli.runtime.bundle import BUNDLE_FILES, CONFIG_FILE, SAMPLE_RATE
 
 FORMAT = 1
@@ -143,11 +144,9 @@ def read(path: Path) -> dict[str, Entry]:
     Raises:
         ManifestError: cannot be read, an unknown or missing key, or a bad value; names it
     """
-    import yaml
-
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as problem:
+        values = parse_yaml(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as problem:
         reason = next(iter(str(problem).splitlines()), type(problem).__name__)
         raise ManifestError(f"{path}: cannot be read ({reason}); install sercli again") from problem
     return checked(values, str(path))

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sercli.audio import RawFormat, opened
-from sercli.errors import AudioError, ExitCode
+from sercli.errors import AudioError, ExitCode, one_line
 from sercli.runtime.inputs import Input, Inputs
 from sercli.runtime.prediction import Decision, Prediction
 from sercli.runtime.student import Student
@@ -247,7 +247,7 @@ def _outcomes(
     except AudioError as problem:
         if held is not None:
             yield held
-        yield Outcome(source, None, seconds, str(problem).removeprefix(f"{source.path}: "), last=True)
+        yield Outcome(source, None, seconds, str(problem).removeprefix(one_line(f"{source.path}: ")), last=True)
 
 
 def _until(stopped: threading.Event, blocks: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:

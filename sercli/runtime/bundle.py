@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sercli.errors import BundleError
+from sercli.parsing import parse_json
 from sercli.runtime.prediction import UNCERTAIN
 
 FORMAT = 1  # of the bundle; a later sercli that changes the contract counts up
@@ -82,7 +82,7 @@ class BundleConfig:
             content = path.read_bytes()
             if check is not None:
                 check(CONFIG_FILE, content)
-            values = json.loads(content)
+            values = parse_json(content)
         except FileNotFoundError:
             raise BundleError(f"{folder}: not a student bundle, it has no {CONFIG_FILE}; pull or export it") from None
         except OSError as problem:

@@ -241,7 +241,7 @@ class Student:
             that head, arousal, valence and dominance, shape (3,)
 
         Raises:
-            AudioError: the scores are not finite
+            AudioError: the graph fails on it, or its scores are not finite
         """
         assert signal.dtype == np.float32
         assert signal.ndim == 1
@@ -249,7 +249,10 @@ class Student:
         if length < self._least_samples:
             signal = np.pad(signal, (0, self._least_samples - length))
         feed = {"waveform": signal[None], "lengths": np.array([length], np.int64)}
-        logits, *others = (output[0] for output in self._session.run(self._outputs, feed))
+        try:
+            logits, *others = (output[0] for output in self._session.run(self._outputs, feed))
+        except Exception as problem:  # onnxruntime's exceptions have no common base
+            raise AudioError(f"the student's graph fails on it ({_reason(problem)}); pull or export it again") from None
         scaled = logits.astype(np.float64) / self.config.temperature
         if not np.isfinite(scaled).all():
             raise AudioError("the student gives no finite scores for it; check its level")
@@ -310,17 +313,26 @@ def _session(graph: bytes, path: Path, threads: int) -> Any:
     try:
         return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as problem:  # onnxruntime's exceptions have no common base
-        reason = str(problem).splitlines()[0]
-        raise BundleError(f"{path}: not a usable ONNX graph ({reason}); pull or export the student again") from None
+        raise BundleError(
+            f"{path}: not a usable ONNX graph ({_reason(problem)}); pull or export the student again"
+        ) from None
+
+
+def _reason(problem: Exception) -> str:
+    """First line of what onnxruntime says."""
+    return next(iter(str(problem).splitlines()), type(problem).__name__)
 
 
 def _check_graph(session: Any, config: BundleConfig, path: Path) -> None:
     """Refuse a graph that does not have the inputs, outputs and widths of the contract and of config.json."""
     again = "pull or export the student again"
-    inputs = {node.name: (node.type, len(node.shape)) for node in session.get_inputs()}
+    try:
+        inputs = {node.name: (node.type, len(node.shape)) for node in session.get_inputs()}
+        outputs = {node.name: node.shape for node in session.get_outputs()}
+    except UnicodeDecodeError:
+        raise BundleError(f"{path}: names that are no text; {again}") from None
     if inputs != INPUTS:
         raise BundleError(f"{path}: inputs are {inputs}, expected {INPUTS}; {again}")
-    outputs = {node.name: node.shape for node in session.get_outputs()}
     for name, width in {**config.heads, "embedding": config.embedding_size}.items():
         if name not in outputs:
             raise BundleError(f"{path}: no output {name!r} (it has {', '.join(outputs)}); {again}")
