@@ -136,7 +136,7 @@ def _recipes() -> list[bytes]:
 
 def _rows() -> list[dict[str, Any]]:
     numbers = {"start": 0.5, "end": 2, "arousal": 3, "valence": None, "dominance": 1e-3}
-    row: dict[str, Any] = {column: "x" for column in COLUMNS} | numbers
+    row: dict[str, Any] = dict.fromkeys(COLUMNS, "x") | numbers
     return [row | {"gender": "f", "weight": 1, "votes": '{"angry": 2}'}, {"path": "a.wav", "emotion": "sad"}]
 
 
