@@ -20,10 +20,19 @@ if TYPE_CHECKING:
 
 ROW_FORMATS = ("table", "csv", "json", "jsonl")
 SEGMENT_FORMATS = ("srt", "textgrid", "audacity")
+SHARD_FORMATS = ("parquet",)
 RESUMABLE = ("csv", "json", "jsonl")
 PCM_CHOICES = ("u8", "s8", "s16le", "s16be", "s24le", "s24be", "s32le", "s32be", "f32le", "f32be")
 BY_EXTENSION = {".csv": "csv", ".json": "json", ".srt": "srt", ".textgrid": "textgrid"}
 """What --output FILE means without --format; everything else is jsonl."""
+
+
+class FileOrUrl(click.Path):
+    """A path; a URL stays text."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Leave a URL as it is."""
+        return value if isinstance(value, str) and "://" in value else super().convert(value, param, ctx)
 
 
 @click.command(
@@ -36,17 +45,18 @@ BY_EXTENSION = {".csv": "csv", ".json": "json", ".srt": "srt", ".textgrid": "tex
     "-f",
     "--format",
     "form",
-    type=click.Choice(ROW_FORMATS + SEGMENT_FORMATS),
+    type=click.Choice(ROW_FORMATS + SEGMENT_FORMATS + SHARD_FORMATS),
     help="Default: table on a terminal, jsonl when piped, by extension with --output. "
-    "srt, textgrid and audacity imply --timeline.",
+    "srt, textgrid and audacity imply --timeline; parquet is for --engine ray.",
 )
 @click.option(
     "-o",
     "--output",
     "target",
     metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="Write results here instead of standard output; a folder for srt, textgrid and audacity of several inputs.",
+    type=FileOrUrl(path_type=Path),
+    help="Write results here instead of standard output; a folder for srt, textgrid and audacity of several inputs, "
+    "a folder or URL for --engine ray.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace an existing --output.")
 @click.option(
@@ -92,6 +102,17 @@ BY_EXTENSION = {".csv": "csv", ".json": "json", ".srt": "srt", ".textgrid": "tex
 @click.option("--dtype", type=click.Choice(PCM_CHOICES), help="Sample format of raw PCM.  [default: s16le]")
 @click.option("--channels", type=click.IntRange(1), metavar="N", help="Channels of raw PCM.  [default: 1]")
 @click.option("--stdin-name", default="-", metavar="NAME", show_default=True, help="What results call standard input.")
+@click.option(
+    "--engine",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="ray: on a cluster, to a folder of shards; inputs may also be patterns, tables (.csv, .jsonl) and URLs.",
+)
+@click.option("--address", metavar="HOST:PORT", help="Ray cluster, or auto.  [default: start one on this machine]")
+@click.option(
+    "--shard-size", type=click.IntRange(1), metavar="N", help="Files per shard of --engine ray.  [default: 1000]"
+)
 @click.option("-q", "--quiet", is_flag=True, help="No progress bar, no summary; failures are still told.")
 @click.option("-v", "--verbose", is_flag=True, help="Tell the model, the threads and the speed.")
 def predict(paths: tuple[str, ...], **options: Any) -> int:
@@ -106,6 +127,10 @@ def predict(paths: tuple[str, ...], **options: Any) -> int:
     """
     from time import monotonic
 
+    if options["engine"] == "ray":
+        from sercli.cli.predict_scaled import predict_scaled
+
+        return predict_scaled(paths, options)
     begin = monotonic()
     form = _format(options)
     _check_options(paths, form, options)
@@ -115,7 +140,7 @@ def predict(paths: tuple[str, ...], **options: Any) -> int:
 
     threads = options["threads"] or usable_cores()
     student = load(options["model"], precision=options["precision"], offline=options["offline"])
-    settings = _settings(student, form, options)
+    settings = settings_of(student, form, options)
     inputs = Inputs(paths, options["stdin_name"])
     if options["target"] is not None:
         refuse_input_as_output(options["target"], paths)
@@ -132,19 +157,24 @@ def predict(paths: tuple[str, ...], **options: Any) -> int:
             output.note(f"{report}{again}")
         raise
     report.skipped = inputs.skipped
-    return _tell(report, paths, monotonic() - begin, options)
+    return tell(report, paths, monotonic() - begin, options)
 
 
 def _format(options: dict[str, Any]) -> str:
     if options["form"]:
         return str(options["form"])
     if options["target"] is not None:
-        return BY_EXTENSION.get(options["target"].suffix.lower(), "jsonl")
+        return BY_EXTENSION.get(Path(options["target"]).suffix.lower(), "jsonl")
     return "table" if sys.stdout.isatty() else "jsonl"
 
 
 def _check_options(paths: tuple[str, ...], form: str, options: dict[str, Any]) -> None:
     """Refuse combinations that cannot be meant, before anything is loaded."""
+    if form in SHARD_FORMATS or isinstance(options["target"], str):
+        raise UsageError(f"{'--output URL' if isinstance(options['target'], str) else form} needs --engine ray")
+    for name in ("address", "shard_size"):
+        if options[name] is not None:
+            raise UsageError(f"--{name.replace('_', '-')} needs --engine ray")
     if options["raw"] and options["rate"] is None:
         raise UsageError("--raw needs --rate, for example --raw --rate 16000")
     for name in ("rate", "dtype", "channels"):
@@ -172,7 +202,8 @@ def _check_options(paths: tuple[str, ...], form: str, options: dict[str, Any]) -
         raise UsageError("--raw reads files and standard input, not folders")
 
 
-def _settings(student: Student, form: str, options: dict[str, Any]) -> Settings:
+def settings_of(student: Student, form: str, options: dict[str, Any]) -> Settings:
+    """Build the settings of a run from the options; form as in `--format`."""
     from sercli.audio import RawFormat
     from sercli.runtime.batch import Settings
     from sercli.runtime.windows import SILENCE_DBFS
@@ -268,7 +299,7 @@ def _write_segments(
             stack.enter_context(chosen).write(text)
 
 
-def _tell(report: Report, paths: tuple[str, ...], seconds: float, options: dict[str, Any]) -> int:
+def tell(report: Report, paths: tuple[str, ...], seconds: float, options: dict[str, Any]) -> int:
     """Name the failures, sum up, and return the exit code."""
     for failure in report.failures:
         output.error(failure)

@@ -263,6 +263,8 @@ def _utterance(row: Mapping[str, Any], folder: Path, where: str, names: Mapping[
 def _number(cell: object, where: str, column: str) -> float:
     try:
         value = float(cell)  # type: ignore[arg-type]
+    except OverflowError:
+        value = math.inf  # of an integer of hundreds of digits
     except (TypeError, ValueError) as problem:
         hint = "use a number, or leave it empty if unknown"
         raise CorpusError(f'{where}: column "{column}" is {json.dumps(cell)}, not a number; {hint}') from problem

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sercli.audio import RawFormat, opened
 from sercli.errors import AudioError, ExitCode, one_line
-from sercli.runtime.inputs import Input, Inputs
+from sercli.runtime.inputs import Input, Inputs, Listed
 from sercli.runtime.prediction import Decision, Prediction
 from sercli.runtime.student import Student
 from sercli.runtime.windows import SILENCE_DBFS
@@ -103,6 +103,14 @@ class Report:
         if outcome.prediction is not None:
             self.seconds += outcome.prediction.end
             self.silent += outcome.prediction.silence and outcome.prediction.start == 0.0
+
+    def add(self, other: Report) -> None:
+        """Take the count of another part of the same run into account."""
+        self.done += other.done
+        self.silent += other.silent
+        self.failed += other.failed
+        self.failures += other.failures[: self.FAILURES_KEPT - len(self.failures)]
+        self.seconds += other.seconds
 
     @property
     def exit_code(self) -> ExitCode:
@@ -192,7 +200,9 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def label(student: Student, inputs: Inputs, settings: Settings, workers: Workers, done: set[str]) -> Iterator[Outcome]:
+def label(
+    student: Student, inputs: Inputs | Listed, settings: Settings, workers: Workers, done: set[str]
+) -> Iterator[Outcome]:
     """Label inputs one after another.
 
     Args:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -47,10 +48,45 @@ def load(
         HubError: it would have to come from the Hub, which cannot be reached or refuses
         UsageError: unknown precision, threads below 1
     """
+    return read_bundle(name_or_path, precision=precision, offline=offline).open(threads)
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """What labelling needs of a student's folder, read and checked: enough to open the student on another machine."""
+
+    config: BundleConfig
+    graph: bytes
+    """ONNX"""
+    path: Path
+    """of the graph, for messages"""
+
+    def __hash__(self) -> int:
+        return hash(self.graph)
+
+    @property
+    def id(self) -> str:
+        """name@first 12 hex digits of the sha256 of the graph."""
+        return f"{self.config.name}@{hashlib.sha256(self.graph).hexdigest()[:ID_DIGITS]}"
+
+    def open(self, threads: int = 1) -> Student:
+        """Make the student ready to label.
+
+        Raises:
+            BundleError: the graph cannot be used, or contradicts config.json
+            UsageError: threads below 1
+        """
+        if threads < 1:
+            raise UsageError(f"threads must be at least 1, not {threads}")
+        session = _session(self.graph, self.path, threads)
+        _check_graph(session, self.config, self.path)
+        return Student(self.config, session, self.id)
+
+
+def read_bundle(name_or_path: str | os.PathLike[str], *, precision: Precision, offline: bool) -> Bundle:
+    """Read a student's files; arguments and errors as in `load`."""
     if precision not in ONNX_FILES:
         raise UsageError(f"unknown precision {precision!r}; choose one of {', '.join(ONNX_FILES)}")
-    if threads < 1:
-        raise UsageError(f"threads must be at least 1, not {threads}")
     found = find(name_or_path, offline=offline)
     folder = found.folder
     config = BundleConfig.load(folder, found.check)
@@ -62,9 +98,7 @@ def load(
     except OSError as problem:
         raise BundleError(f"{path}: cannot read ({problem.strerror}); check its rights") from None
     found.check(path.name, graph)
-    session = _session(graph, path, threads)
-    _check_graph(session, config, path)
-    return Student(config, session, f"{config.name}@{hashlib.sha256(graph).hexdigest()[:ID_DIGITS]}")
+    return Bundle(config, graph, path)
 
 
 class Student:

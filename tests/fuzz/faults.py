@@ -216,7 +216,7 @@ def distill(scratch: Path) -> Iterator[Scenario]:
     torch.manual_seed(0)
     encoder, run = scratch / "encoder", scratch / "run"
     transformers.HubertModel(transformers.HubertConfig(**WAVEFORM)).save_pretrained(encoder)
-    transformers.Wav2Vec2FeatureExtractor(do_normalize=True).save_pretrained(encoder)
+    transformers.Wav2Vec2FeatureExtractor(do_normalize=True).save_pretrained(encoder)  # type: ignore[no-untyped-call]
     recipe = scratch / "tiny.yaml"
     text = TINY.format(table=write_corpus(scratch / "voices")).replace("mixup_alpha: 0.3", "mixup_alpha: 0")
     teacher = f"teacher: {{encoders: [{{name: {encoder}, layers: [1, 3]}}], groups: 2}}\n"

@@ -138,6 +138,17 @@ def test_json_nested_too_deeply(tmp_path: Path) -> None:
         read_table(tmp_path / "a.jsonl")
 
 
+def test_numbers_beyond_any_float(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text(f'{{"path": "a.wav", "start": {"9" * 400}}}')
+    with pytest.raises(CorpusError, match='column "start" is infinite'):
+        read_table(tmp_path / "a.jsonl")
+    (tmp_path / "a.yaml").write_text(f"optim: {{lr: {'9' * 400}}}")
+    with pytest.raises(RecipeError, match=r"optim\.lr: is larger than any number can be"):
+        load_recipe(tmp_path / "a.yaml")
+    with pytest.raises(BundleError, match="min_seconds must be above 0 and at most 600"):
+        BundleConfig.from_values(config(min_seconds=10**9), "config.json")
+
+
 def test_messages_are_one_line_whatever_they_quote() -> None:
     assert one_line("a\nb\x00c\u2028d") == "a\\nb\\x00c\\u2028d"
     assert one_line("fine: größer; \udcff.wav") == "fine: größer; \udcff.wav"
