@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -19,6 +20,7 @@ from sercli.scale.shards import Finished, Shard
 
 AHEAD = 2  # shards per core handed out: one at work, one waiting
 RETRIES = 8  # of a shard whose worker or node was lost; a file that kills each of them must not kill for ever
+PATIENCE_SECONDS = 10.0  # for somebody to answer at an address
 LOOK_SECONDS = 5.0  # between looks at how many cores the cluster has now
 
 
@@ -32,6 +34,8 @@ def cluster(address: str | None) -> Iterator[Any]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # labelling speech tells nobody
     import ray
 
+    if address and ":" in address:
+        _knock(address)
     local: dict[str, Any] = {} if address else {"include_dashboard": False}
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=True, **local)
@@ -44,6 +48,19 @@ def cluster(address: str | None) -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """See that somebody listens there: Ray itself would try for minutes.
+
+    Raises:
+        SercliError: nobody does
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=PATIENCE_SECONDS).close()
+    except (OSError, ValueError, OverflowError) as problem:
+        raise SercliError(f"no Ray cluster at {address} ({problem}); start one: ray start --head") from None
 
 
 def run(ray: Any, job: Job, shards: Iterable[Shard]) -> Iterator[Finished]:

@@ -98,7 +98,7 @@ def file_system(url: str) -> tuple[Any, str]:
 
     try:
         # listings are not kept: a run of days sees what was added, and a long one does not grow
-        files, path = fsspec.core.url_to_fs(url, use_listings_cache=False, skip_instance_cache=True)
+        files, path = fsspec.core.url_to_fs(url, use_listings_cache=False)
     except (ValueError, ImportError) as problem:
         raise UsageError(f"{url}: cannot be opened ({problem})") from problem
     return files, str(path)

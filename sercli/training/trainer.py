@@ -18,7 +18,9 @@ from sercli.methods import build_methods, check_batch
 from sercli.methods.base import Method, StudentShapes, TeacherShapes
 from sercli.models import students
 from sercli.models.student import StudentArguments, StudentNetwork
+from sercli.training import processes
 from sercli.training.data import Clips, collate
+from sercli.training.global_norm import with_global_norms
 from sercli.training.learner import Learner
 from sercli.training.lessons import Lessons
 from sercli.training.loop import Feed, Items, balanced, make_trainer
@@ -97,12 +99,16 @@ def train(
     architecture = start.architecture if start else recipe.student.architecture
     arguments = student_arguments(recipe.student, start)
     with_graph = wants_graph(recipe)
-    last = prepare(folder, recipe, resume, overwrite)
+    with processes.first_first():  # the others find what it has prepared
+        prepared = prepare(folder, recipe, resume or not processes.is_first(), overwrite and processes.is_first())
+        last = prepared if resume else None
     material = [*split.train, *beside]
     teaching = teach(material) if teach else None
     graph = run_graph(recipe.graph, material, folder, quiet) if with_graph else None
     set_seed(recipe.seed)
     student = students.build(arguments, len(labels))
+    if processes.count() > 1:
+        with_global_norms(student)
     if start is not None:
         students.load_weights(student, start.weights, but_classifier=start.other_labels)
     methods = fitted_methods(recipe, student, teaching.shapes if teaching else None, len(material))
@@ -120,9 +126,11 @@ def train(
     clips = Clips(material, store, labels, recipe.augment, weights, lessons, noise, graph)
     feed = Feed(clips, store.lengths, drawn, collate, items(split.dev) if split.dev else None)
     trainer = make_trainer(learner, feed, optim, folder, seed=recipe.seed, quiet=quiet)
+    processes.own_randomness(recipe.seed)
     trainer.train(resume_from_checkpoint=last)
     student = learner.best.eval().requires_grad_(False)
-    students.save_weights(student, folder / WEIGHTS)
+    if processes.is_first():
+        students.save_weights(student, folder / WEIGHTS)
     facts = {
         "architecture": architecture,
         "arguments": students.arguments_dict(student.arguments),
@@ -131,10 +139,9 @@ def train(
     also_heard = teaching.also_heard if teaching else ()
     known = start.heard if start else ()
     report = {"graph": statistics(graph)} if graph else None
-    return Trained(
-        folder,
-        *conclude(recipe, split, folder, trainer, items, facts, also_heard=also_heard, known=known, report=report),
-    )
+    figures = conclude(recipe, split, folder, trainer, items, facts, also_heard=also_heard, known=known, report=report)
+    processes.wait()  # for the files of the first
+    return Trained(folder, *figures)
 
 
 def training_sides(recipe: Recipe, split: Split) -> Split:
