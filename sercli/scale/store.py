@@ -81,8 +81,14 @@ class Store:
         Raises:
             OutputError: a mark cannot be read
         """
-        found = (Finished.from_values(self._read(name)) for name in sorted(self._names(DONE)))
-        return {mark.number: mark for mark in found}
+        files, root = file_system(self.folder)
+        places = [f"{root}/{name}" for name in sorted(self._names(DONE))]
+        try:
+            # all at once: an object store answers many at a time
+            marks = [Finished.from_values(parse_json(text)) for text in files.cat(places).values()] if places else []
+        except (OSError, ValueError, TypeError, KeyError) as problem:
+            raise OutputError(f"{self.folder}/{DONE}: a mark cannot be read ({problem}); use --overwrite") from problem
+        return {mark.number: mark for mark in marks}
 
     def part(self, shard: Shard) -> str:
         """Name the file of a shard's rows."""

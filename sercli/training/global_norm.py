@@ -31,14 +31,15 @@ class GlobalBatchNorm(_BatchNorm):
         axes = [axis for axis in range(values.ndim) if axis != 1]
         exact = values.float()
         count = torch.tensor([values.numel() / values.shape[1]], device=values.device)
-        sums = all_reduce(torch.cat([exact.sum(axes), exact.square().sum(axes), count]))
+        parts = torch.cat([exact.sum(axes), exact.square().sum(axes), count])
+        sums: Tensor = all_reduce(parts)  # type: ignore[no-untyped-call]
         mean, square, total = sums[: self.num_features], sums[self.num_features : -1], sums[-1]
         mean, square = mean / total, square / total
         variance = (square - mean.square()).clamp_min(0.0)
         if self.track_running_stats:
             self._remember(mean.detach(), (variance * total / (total - 1.0)).detach())
         shape = [1, -1] + [1] * (values.ndim - 2)
-        normal = (exact - mean.view(shape)) * (variance + self.eps).rsqrt().view(shape)
+        normal: Tensor = (exact - mean.view(shape)) * (variance + self.eps).rsqrt().view(shape)
         if self.affine:
             normal = normal * self.weight.view(shape) + self.bias.view(shape)
         return normal.to(values.dtype)

@@ -66,7 +66,7 @@ def main() -> None:
         line(f"peak memory, {DISTINCT_CLIPS} files", f"{small:.0f} MB", "")
         line(f"peak memory, {options.files} files", f"{both['batch'].megabytes:.0f} MB", "flat")
         print()
-        peers.table(scratch, model, repeats=options.repeats)
+        print(peers.markdown(peers.rows(scratch, model, options.repeats)))
         line("load of the machine (1 min) / cores", f"{os.getloadavg()[0]:.1f} / {os.cpu_count()}", "")
 
 

@@ -206,16 +206,15 @@ def install_megabytes(packages: Iterable[str]) -> float:
     return size / 1e6
 
 
-def table(scratch: Path, model: str, repeats: int) -> list[Row]:
-    """Measure and print, in the shape that the README has."""
-    print("| one thread | start, s | CPU, s | peak, MB | real-time factor | by CPU time | installed, MB |")
-    print("|---|---|---|---|---|---|---|")
-    found = rows(scratch, model, repeats)
+def markdown(found: Iterable[Row]) -> str:
+    """Print rows in the shape that pages have."""
+    lines = ["| one thread | start, s | CPU, s | peak, MB | real-time factor | by CPU time | installed, MB |"]
+    lines.append("|---|---|---|---|---|---|---|")
     for row in found:
         factors = ("-" if factor is None else f"{factor:,.0f} x" for factor in (row.factor, row.cpu_factor))
         cells = (f"{row.start_seconds:.2f}", f"{row.start_cpu_seconds:.2f}", f"{row.peak_megabytes:.0f}", *factors)
-        print(f"| {row.name} | {' | '.join(cells)} | {row.install_megabytes:.0f} |", flush=True)
-    return found
+        lines.append(f"| {row.name} | {' | '.join(cells)} | {row.install_megabytes:.0f} |")
+    return "\n".join(lines)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -226,7 +225,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", type=Path, help="also write the rows here, for `tests.bench.cost`")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as scratch:
-        found = table(Path(scratch), options.model, options.repeats)
+        found = rows(Path(scratch), options.model, options.repeats)
+    print(markdown(found))
     if options.json is not None:
         options.json.write_text(json.dumps([asdict(row) for row in found], indent=1) + "\n", encoding="utf-8")
 
