@@ -23,7 +23,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
@@ -86,14 +86,19 @@ class Peer:
     """One row."""
 
     name: str
-    command: Callable[[Path], list[str]]
-    """of a folder of clips"""
+    before: tuple[str, ...]
+    """of the command line, before the folder of clips"""
+    after: tuple[str, ...]
     few: int
     """clips of the short folder"""
     many: int
     """clips of the long folder; equal where there is nothing to read"""
     packages: tuple[str, ...]
     """to install, with what they need"""
+
+    def command(self, folder: Path) -> list[str]:
+        """Read a folder of clips."""
+        return [*self.before, str(folder), *self.after]
 
 
 @dataclass(frozen=True)
@@ -115,31 +120,24 @@ class Row:
 
 def peers(scratch: Path, model: str) -> list[Peer]:
     """List the peers that can be run here, and say on stderr which cannot."""
-    python = [sys.executable, "-c"]
+    python, runtime = (sys.executable, "-c"), ("numpy", "onnxruntime", "soundfile")
     graph = str(find(model).folder / "model.onnx")
-    ours = [sys.executable, "-m", "sercli", "predict", "-q", "--threads", "1", "-f", "jsonl", "-m", model]
+    ours = (sys.executable, "-m", "sercli", "predict", "-q", "--threads", "1", "-f", "jsonl", "-m", model)
     base = tuple(tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))["project"]["dependencies"])
     found = [
-        Peer("importing", lambda _: [*python, IMPORTING], 1, 1, ("numpy", "onnxruntime", "soundfile")),
-        Peer("decoding", lambda folder: [*python, DECODING, str(folder)], 1, 1_000, ("numpy", "soundfile")),
-        Peer(
-            "onnxruntime",
-            lambda folder: [*python, ONNXRUNTIME, str(folder), graph],
-            1,
-            500,
-            ("numpy", "onnxruntime", "soundfile"),
-        ),
-        Peer("sercli", lambda folder: [*ours, str(folder)], 1, 500, base),
+        Peer("importing", (*python, IMPORTING), (), 1, 1, runtime),
+        Peer("decoding", (*python, DECODING), (), 1, 1_000, ("numpy", "soundfile")),
+        Peer("onnxruntime", (*python, ONNXRUNTIME), (graph,), 1, 500, runtime),
+        Peer("sercli", ours, (), 1, 500, base),
     ]
     if find_spec("transformers") and find_spec("torch"):
         wav2vec2 = _wav2vec2_base(scratch / "wav2vec2")
-        command: Callable[[Path], list[str]] = lambda folder: [*python, TRANSFORMERS, str(folder), wav2vec2]  # noqa: E731
-        found.append(Peer("wav2vec2-base", command, 1, 11, ("transformers", "torch", "soundfile")))
+        needs = ("transformers", "torch", "soundfile")
+        found.append(Peer("wav2vec2-base", (*python, TRANSFORMERS), (wav2vec2,), 1, 11, needs))
     else:
         print("wav2vec2-base left out: transformers or torch is not installed", file=sys.stderr)
     if find_spec("opensmile"):
-        command = lambda folder: [*python, OPENSMILE, str(folder)]  # noqa: E731
-        found.append(Peer("eGeMAPS", command, 1, 101, ("opensmile", "soundfile")))
+        found.append(Peer("eGeMAPS", (*python, OPENSMILE), (), 1, 101, ("opensmile", "soundfile")))
     else:
         print("eGeMAPS left out: opensmile is not installed", file=sys.stderr)
     return found

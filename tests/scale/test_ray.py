@@ -121,31 +121,18 @@ def test_a_killed_driver_is_resumed(cluster: Any, clips: Path, right: tuple[Path
     finished = len(list((tmp_path / "out" / "done").glob("*.json")))
     assert 5 <= finished < FILES // SHARD
     assert not (tmp_path / "out" / "manifest.json").exists()
-    again = start(cluster, model, clips, tmp_path / "out")
-    _, err = again.communicate(timeout=PATIENCE_SECONDS)
-    assert again.returncode == 1
-    assert "holds a run already; use --resume" in err
     again = start(cluster, model, clips, tmp_path / "out", "--resume")
     _, err = again.communicate(timeout=PATIENCE_SECONDS)
     assert again.returncode == 3, err
     assert rows(tmp_path / "out") == expected
     assert "done before" in err.splitlines()[-1]
-    (clips / "0000a.wav").hardlink_to(clips / "0001.wav")
-    try:
-        again = start(cluster, model, clips, tmp_path / "out", "--resume")
-        _, err = again.communicate(timeout=PATIENCE_SECONDS)
-    finally:
-        (clips / "0000a.wav").unlink()
     cluster.remove_node(node)
-    assert again.returncode == 1
-    assert "was made of other inputs" in err
-    assert rows(tmp_path / "out") == expected
 
 
 def test_object_store_in_and_out(
     cluster: Any, clips: Path, right: tuple[Path, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """S3 by moto's server on loopback: clips in a bucket, Parquet and JSON Lines back into it."""
+    """S3 by moto's server on loopback: clips in a bucket, labels back into it."""
     server = pytest.importorskip("moto.server", reason='needs the extra "dev"')
     s3fs = pytest.importorskip("s3fs", reason='needs the extra "scale"')
     moto = server.ThreadedMotoServer("127.0.0.1", 0, verbose=False)
@@ -162,23 +149,14 @@ def test_object_store_in_and_out(
         for path in few:
             store.put_file(str(path), f"speech/clips/{path.name}")
         model, expected = right
-        for form in ("jsonl", "parquet"):
-            running = start(cluster, model, "s3://speech/clips", f"s3://speech/{form}", "-f", form, "--threads", "4")
-            _, err = running.communicate(timeout=PATIENCE_SECONDS)
-            assert running.returncode == 3, err
-        found = b"".join(store.cat_file(path) for path in sorted(store.glob("speech/jsonl/part-*.jsonl")))
+        running = start(cluster, model, "s3://speech/clips", "s3://speech/labels", "--threads", "4")
+        _, err = running.communicate(timeout=PATIENCE_SECONDS)
+        assert running.returncode == 3, err
+        found = b"".join(store.cat_file(path) for path in sorted(store.glob("speech/labels/part-*.jsonl")))
         here = found.replace(b"s3://speech/clips", str(clips).encode())
         assert here.splitlines() == expected.splitlines()[: len(few)]
-        import pyarrow.parquet
-
-        tables = [
-            pyarrow.parquet.read_table(f"speech/parquet/part-{number:08d}.parquet", filesystem=store)
-            for number in range(3)
-        ]
-        labels = [label for table in tables for label in table.column("label").to_pylist()]
-        assert labels == [json.loads(line)["label"] for line in expected.splitlines()[: len(few)]]
-        manifest = json.loads(store.cat_file("speech/parquet/manifest.json"))
-        assert (manifest["rows"], manifest["failed"]) == (25, 1)
+        manifest = json.loads(store.cat_file("speech/labels/manifest.json"))
+        assert (manifest["rows"], manifest["failed"], len(manifest["shards"])) == (25, 1, 3)
         cluster.remove_node(node)
     finally:
         moto.stop()
