@@ -21,7 +21,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, BinaryIO
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
 
@@ -166,10 +166,36 @@ def opened(
         yield Recording(name, seconds, sound.samplerate, _sound_frames(sound, name, block_seconds, known))
 
 
+def is_url(name: str) -> bool:
+    """Tell a URL (s3://bucket/a.flac) from a path."""
+    return "://" in name
+
+
+def _remote(url: str, stack: ExitStack) -> IO[bytes]:
+    """Copy what a URL names, in memory or, if long, into a temporary file: a decoder seeks too much for a network."""
+    import fsspec
+
+    spool = stack.enter_context(tempfile.SpooledTemporaryFile(SPOOL_BYTES))  # noqa: SIM115
+    try:
+        with fsspec.open(url, "rb") as stream:
+            while piece := stream.read(2**20):
+                spool.write(piece)
+    except FileNotFoundError:
+        raise AudioError(f"{url}: no such file; check the URL") from None
+    except Exception as problem:  # each file system raises the errors of its own client
+        raise AudioError(f"{url}: cannot be read ({problem}); check the URL, rights and network") from None
+    if spool.tell() == 0:
+        raise AudioError(f"{url}: empty file (0 bytes); copy it there again")
+    spool.seek(0)
+    return cast(IO[bytes], spool)
+
+
 def _stream(name: str, stack: ExitStack) -> IO[bytes]:
     """Open the bytes of an input, with the operating system's own reason if that fails."""
     if name == STDIN:
         return sys.stdin.buffer
+    if is_url(name):
+        return _remote(name, stack)
     try:
         stream = stack.enter_context(Path(name).open("rb"))  # noqa: SIM115
     except FileNotFoundError:
@@ -188,6 +214,8 @@ def _stream(name: str, stack: ExitStack) -> IO[bytes]:
 
 def _seekable(stream: IO[bytes], name: str, stack: ExitStack) -> IO[bytes]:
     """Return the stream itself if it is a file, else a copy in memory or, if long, in a temporary file."""
+    if is_url(name):
+        return stream
     try:
         status = os.fstat(stream.fileno())
     except io.UnsupportedOperation:
@@ -308,7 +336,8 @@ def _block_frames(rate: int, channels: int, block_seconds: float) -> int:
 def _mono(frames: Iterable[Signal], name: str) -> Iterator[Signal]:
     """Average the channels of each block; refuse samples that are no numbers."""
     for block in frames:
-        signal = block[:, 0] if block.shape[1] == 1 else block.mean(axis=1, dtype=np.float32)
+        with np.errstate(over="ignore", invalid="ignore"):  # what is no number after it is refused below
+            signal = block[:, 0] if block.shape[1] == 1 else block.mean(axis=1, dtype=np.float32)
         if not np.isfinite(signal).all():
             raise AudioError(f"{name}: contains NaN or infinite samples; export it again")
         yield np.ascontiguousarray(signal)

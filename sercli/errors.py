@@ -22,6 +22,8 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+LONGEST_MESSAGE = 1_000  # characters; what is cut out stands in the middle, between the file and the next step
+
 
 class ExitCode(IntEnum):
     """How a sercli command ends; the README repeats this table and a test holds both together."""
@@ -48,6 +50,23 @@ class SercliError(Exception):
     """Base of every error sercli raises on purpose."""
 
     exit_code = ExitCode.FAILED
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
+
+
+def one_line(message: str) -> str:
+    """Keep a message fit to print, whatever name or value it quotes: one line, no control characters, not endless."""
+    if len(message) > LONGEST_MESSAGE:
+        half = LONGEST_MESSAGE // 2
+        message = f"{message[:half]} ... {message[-half:]}"
+    if message.isprintable():
+        return message
+    # lone surrogates stay: they are the bytes of a path that is no UTF-8
+    return "".join(
+        letter if letter.isprintable() or "\udc80" <= letter <= "\udcff" else letter.encode("unicode_escape").decode()
+        for letter in message
+    )
 
 
 class UsageError(SercliError):

@@ -67,7 +67,10 @@ def _convert(kind: Any, value: Any, place: str, what: str) -> Any:
             raise RecipeError(f"{place}: needs a mapping of keys to values, not {value!r}")
         return dict(value)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            raise RecipeError(f"{place}: is larger than any number can be; write a smaller one") from None
     if kind is float and isinstance(value, str):
         # YAML 1.1 reads 3e-3 as text: it wants 3.0e-3. People write 3e-3.
         try:

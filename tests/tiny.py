@@ -95,7 +95,7 @@ def config(**changes: Any) -> dict[str, Any]:
 def dimensions(hertz: float, amplitude: float = 0.3) -> list[float]:
     """Arousal, valence and dominance by the tiny student's dimensions head, for a tone."""
     features = np.array([brightness(hertz), -brightness(hertz), np.log(amplitude**2 / 2.0)])
-    return (1.0 / (1.0 + np.exp(-features))).tolist()
+    return [float(value) for value in 1.0 / (1.0 + np.exp(-features))]
 
 
 def make_bundle(folder: Path, sharpness: float = SHARPNESS, rates: bool = False, **changes: Any) -> Path:

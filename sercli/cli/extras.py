@@ -19,6 +19,7 @@ EXTRAS = {
         "safetensors",
     ),
     "push": ("jinja2",),
+    "scale": ("ray", "pyarrow"),
     "eval": ("matplotlib", "sklearn", "onnx"),
 }
 """Extra to the packages that its commands import."""

@@ -9,11 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sercli.cli import extras, output
+from sercli.cli import output
 from sercli.cli.models import (
-    check_window,
-    decision,
-    gate_dbfs,
     labels_option,
     model_option,
     offline_option,
@@ -21,22 +18,33 @@ from sercli.cli.models import (
     threshold_option,
 )
 from sercli.cli.options import Choice, precision_option
+from sercli.cli.predict_options import (
+    RESUMABLE,
+    ROW_FORMATS,
+    SEGMENT_FORMATS,
+    SHARD_FORMATS,
+    check_options,
+    form_of,
+    open_student,
+    settings_of,
+)
 from sercli.errors import OutputError, SercliError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from sercli.runtime.batch import Report, Settings, Workers
-    from sercli.runtime.inputs import Input, Inputs
+    from sercli.runtime.inputs import Inputs
     from sercli.runtime.prediction import Prediction
     from sercli.runtime.student import Student
 
-ROW_FORMATS = ("table", "csv", "json", "jsonl")
-SEGMENT_FORMATS = ("srt", "textgrid", "audacity")
-RESUMABLE = ("csv", "json", "jsonl")
 PCM_CHOICES = ("u8", "s8", "s16le", "s16be", "s24le", "s24be", "s32le", "s32be", "f32le", "f32be")
-BY_EXTENSION = {".csv": "csv", ".json": "json", ".srt": "srt", ".textgrid": "textgrid"}
-"""What --output FILE means without --format; everything else is jsonl."""
+
+
+class FileOrUrl(click.Path):
+    """A path; a URL stays text."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Leave a URL as it is."""
+        return value if isinstance(value, str) and "://" in value else super().convert(value, param, ctx)
 
 
 @click.command(
@@ -49,17 +57,18 @@ BY_EXTENSION = {".csv": "csv", ".json": "json", ".srt": "srt", ".textgrid": "tex
     "-f",
     "--format",
     "form",
-    type=Choice(ROW_FORMATS + SEGMENT_FORMATS),
-    help="srt, textgrid and audacity imply --timeline.  [default: table on a terminal, jsonl when piped, by the "
-    "extension of --output]",
+    type=Choice(ROW_FORMATS + SEGMENT_FORMATS + SHARD_FORMATS),
+    help="srt, textgrid and audacity imply --timeline; parquet is for --engine ray.  [default: table on a terminal, "
+    "jsonl when piped, by the extension of --output]",
 )
 @click.option(
     "-o",
     "--output",
     "target",
     metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="Write results here; a folder for srt, textgrid and audacity of several inputs.  [default: standard output]",
+    type=FileOrUrl(path_type=Path),
+    help="Write results here; a folder for srt, textgrid and audacity of several inputs, a folder or URL for --engine "
+    "ray.  [default: standard output]",
 )
 @click.option(
     "--report",
@@ -141,6 +150,24 @@ BY_EXTENSION = {".csv": "csv", ".json": "json", ".srt": "srt", ".textgrid": "tex
     show_default=True,
     help="What results call standard input, such as `call-7`.",
 )
+@click.option(
+    "--engine",
+    type=Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="ray: on a cluster, to a folder of shards; inputs may also be patterns, tables (.csv, .jsonl) and URLs.",
+)
+@click.option(
+    "--address",
+    metavar="HOST:PORT",
+    help="Ray cluster, such as `10.0.0.1:6379`, or `auto`.  [default: start one on this machine]",
+)
+@click.option(
+    "--shard-size",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Files per shard of --engine ray, such as `--shard-size 500`.  [default: 1000]",
+)
 @click.option("-q", "--quiet", is_flag=True, help="No progress bar, no summary; failures are still told.")
 @click.option("-v", "--verbose", is_flag=True, help="Tell the model, the threads and the speed.")
 def predict(paths: tuple[str, ...], **options: Any) -> int:
@@ -156,15 +183,19 @@ def predict(paths: tuple[str, ...], **options: Any) -> int:
     """
     from time import monotonic
 
+    if options["engine"] == "ray":
+        from sercli.cli.predict_scaled import predict_scaled
+
+        return predict_scaled(paths, options)
     begin = monotonic()
-    form = _format(options)
-    _check_options(paths, form, options)
+    form = form_of(options)
+    check_options(paths, form, options)
     from sercli.runtime.batch import Report, Workers, usable_cores
     from sercli.runtime.inputs import Inputs, refuse_input_as_output
 
     threads = options["threads"] or usable_cores()
-    student, text = _student(options)
-    settings = _settings(student, form, options, text)
+    student, text = open_student(options)
+    settings = settings_of(student, form, options, text)
     inputs = Inputs(paths, options["stdin_name"])
     for file in filter(None, (options["target"], options["page"])):
         refuse_input_as_output(file, paths)
@@ -181,118 +212,7 @@ def predict(paths: tuple[str, ...], **options: Any) -> int:
             output.note(f"{report}{again}")
         raise
     report.skipped = inputs.skipped
-    return _tell(report, paths, monotonic() - begin, options)
-
-
-def _format(options: dict[str, Any]) -> str:
-    if options["form"]:
-        return str(options["form"])
-    if options["target"] is not None:
-        return BY_EXTENSION.get(options["target"].suffix.lower(), "jsonl")
-    return "table" if sys.stdout.isatty() else "jsonl"
-
-
-def _windowed(form: str, options: dict[str, Any]) -> bool:
-    return options["timeline"] or options["page"] is not None or form in SEGMENT_FORMATS
-
-
-def _check_options(paths: tuple[str, ...], form: str, options: dict[str, Any]) -> None:
-    """Refuse combinations that cannot be meant, before anything is loaded."""
-    if options["raw"] and options["rate"] is None:
-        raise UsageError("--raw needs --rate, for example --raw --rate 16000")
-    for name in ("rate", "dtype", "channels"):
-        if options[name] is not None and not options["raw"]:
-            raise UsageError(f"--{name} describes raw PCM; add --raw, or leave it out")
-    for name in ("window", "hop"):
-        if options[name] is not None and not _windowed(form, options):
-            raise UsageError(f"--{name} needs --timeline")
-    if options["target"] is None and options["resume"]:
-        raise UsageError("--resume needs --output")
-    if options["target"] is None and options["page"] is None and options["overwrite"]:
-        raise UsageError("--overwrite needs --output or --report")
-    if options["page"] is not None:
-        _check_report(paths, form, options)
-    if options["scale"] and not options["scale"][0] < options["scale"][1]:
-        raise UsageError("--scale LOW HIGH: the lower end comes first, such as --scale 1 7")
-    if options["text"] is not None or options["asr"] is not None:
-        _check_text(paths, form, options)
-    if options["overwrite"] and options["resume"]:
-        raise UsageError("--overwrite and --resume exclude each other; choose one")
-    if options["resume"] and form not in RESUMABLE:
-        raise UsageError(f"--resume cannot continue {form}; use --format {', '.join(RESUMABLE)}")
-    if paths.count("-") > 1:
-        raise UsageError("standard input (-) can be read only once")
-    if "-" in paths:
-        if options["resume"]:
-            raise UsageError("--resume cannot continue standard input; name files")
-        if sys.stdin is None or sys.stdin.isatty():
-            raise UsageError(
-                "nothing is piped into standard input; pipe audio into it, for example: sercli predict - < a.wav"
-            )
-    if options["raw"] and any(path != "-" and Path(path).is_dir() for path in paths):
-        raise UsageError("--raw reads files and standard input, not folders")
-
-
-def _check_report(paths: tuple[str, ...], form: str, options: dict[str, Any]) -> None:
-    """Refuse what no page can be made of, or would take the place of another, before hours of work."""
-    from sercli.runtime.sink import refuse_existing
-
-    if len(paths) != 1 or Path(paths[0]).is_dir():
-        raise UsageError("--report is a page of one recording; name one file")
-    if paths[0] == "-":
-        raise UsageError("--report reads its recording twice, and standard input can be read only once; name a file")
-    if options["resume"] or form in SEGMENT_FORMATS:
-        raise UsageError(f"--report needs every window as a row; leave out {'--resume' if options['resume'] else form}")
-    if not options["overwrite"]:
-        refuse_existing(options["page"])
-
-
-def _check_text(paths: tuple[str, ...], form: str, options: dict[str, Any]) -> None:
-    """Refuse transcripts of what has none, or one transcript for several recordings."""
-    if options["text"] is not None and options["asr"] is not None:
-        raise UsageError("--text and --asr both say what is said; choose one")
-    if _windowed(form, options):
-        raise UsageError("--text and --asr are of whole files; leave --timeline out")
-    if options["raw"] or "-" in paths:
-        raise UsageError("--text and --asr need files; name them")
-    several = len(paths) > 1 or any(Path(path).is_dir() for path in paths)
-    if options["text"] is not None and several and not options["text"].is_dir():
-        raise UsageError(f"--text {options['text']}: one transcript for several inputs; give a folder of them")
-
-
-def _student(options: dict[str, Any]) -> tuple[Student, Callable[[Input], str] | None]:
-    """Open the model, and where it is to read, say how the transcript of an input is found."""
-    if options["text"] is None and options["asr"] is None:
-        from sercli.runtime.student import load
-
-        return load(options["model"], precision=options["precision"], offline=options["offline"]), None
-    extras.require("train", f"sercli predict --{'text' if options['asr'] is None else 'asr'}")
-    from sercli.training.reading import open_reading, transcripts
-
-    return open_reading(options["model"], options["offline"]), transcripts(options["text"], options["asr"])
-
-
-def _settings(
-    student: Student, form: str, options: dict[str, Any], text: Callable[[Input], str] | None = None
-) -> Settings:
-    from sercli.audio import RawFormat
-    from sercli.runtime.batch import Settings
-
-    check_window(student, options)
-    raw = RawFormat(options["rate"], options["dtype"] or "s16le", options["channels"] or 1) if options["raw"] else None
-    if options["scale"] and "dimensions" not in student.config.heads:
-        raise UsageError(f"--scale is of arousal, valence and dominance, which {student.config.name} does not rate")
-    return Settings(
-        decision=decision(student, options),
-        timeline=_windowed(form, options),
-        window_seconds=options["window"],
-        hop_seconds=options["hop"],
-        gate_dbfs=gate_dbfs(options),
-        top=options["top"],
-        raw=raw,
-        text=text,
-        scale=options["scale"] or (0.0, 1.0),
-    )
+    return tell(report, paths, monotonic() - begin, options)
 
 
 def _write_rows(
@@ -394,7 +314,7 @@ def _write_segments(
             stack.enter_context(chosen).write(text)
 
 
-def _tell(report: Report, paths: tuple[str, ...], seconds: float, options: dict[str, Any]) -> int:
+def tell(report: Report, paths: tuple[str, ...], seconds: float, options: dict[str, Any]) -> int:
     """Name the failures, sum up, and return the exit code."""
     for failure in report.failures:
         output.error(failure)

@@ -71,6 +71,7 @@ def run_recipe(
 ) -> None:
     """Train the recipe's model, or the folds of its protocol, and print a line for each; of all, also UA over them."""
     from sercli.corpora.splits import LEAKS
+    from sercli.training.processes import check, is_first
     from sercli.training.recipe_gmp import is_transductive
     from sercli.training.run import (
         fold_split,
@@ -82,6 +83,8 @@ def run_recipe(
         train_one,
     )
 
+    check(recipe)
+    say = output.result if is_first() else _silent
     if resume and overwrite:
         raise UsageError("--resume goes on, --overwrite starts anew; give one of them")
     if fold is not None and not recipe.split.protocol:
@@ -89,7 +92,7 @@ def run_recipe(
     folder = folder or Path("runs") / recipe.name
     if not recipe.split.protocol:
         dev = train_one(recipe, folder, data, resume=resume, overwrite=overwrite, quiet=quiet)
-        output.result(f"{recipe.name}: development UA {dev['ua']:.2f}, WA {dev['wa']:.2f}, {dev['clips']} clips")
+        say(f"{recipe.name}: development UA {dev['ua']:.2f}, WA {dev['wa']:.2f}, {dev['clips']} clips")
         return
     utterances = read_sources(recipe, data)
     published = recipe_protocol(recipe, utterances)
@@ -103,10 +106,14 @@ def run_recipe(
         of_fold = for_fold(recipe, chosen.name)
         test = train_fold(of_fold, sides, place, data, resume=resume, overwrite=overwrite, quiet=quiet)["test"]
         name = f"{recipe.name} {published.name} fold {chosen.name}"
-        output.result(f"{name}: UA {test['ua']:.2f}, WA {test['wa']:.2f}, {test['clips']} clips{mark}")
+        say(f"{name}: UA {test['ua']:.2f}, WA {test['wa']:.2f}, {test['clips']} clips{mark}")
         tests.append(test)
     if fold is None and published.by != "corpus":
         output.note(f"{recipe.name} {published.name}: {_over_folds(tests)}")
+
+
+def _silent(_: str) -> None:
+    """Leave it to the first process to tell."""
 
 
 def _over_folds(tests: list[dict[str, Any]]) -> str:

@@ -20,6 +20,7 @@ from typing import IO, Any, Literal
 from sercli.corpora import audformat, emobox
 from sercli.errors import CorpusError, OutputError, UsageError
 from sercli.nearest import nearest
+from sercli.parsing import parse_json
 
 SUFFIXES = (".csv", ".jsonl")
 Shape = Literal["sercli", "audformat", "emobox"]
@@ -212,7 +213,7 @@ def _jsonl_rows(table: Path, file: IO[str]) -> Iterator[Row]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = parse_json(line)
         except ValueError as problem:
             raise CorpusError(f"{table}, row {number}: not JSON ({problem}); write one object a line") from problem
         if not isinstance(row, dict):
@@ -262,6 +263,8 @@ def _utterance(row: Mapping[str, Any], folder: Path, where: str, names: Mapping[
 def _number(cell: object, where: str, column: str) -> float:
     try:
         value = float(cell)  # type: ignore[arg-type]
+    except OverflowError:
+        value = math.inf  # of an integer of hundreds of digits
     except (TypeError, ValueError) as problem:
         hint = "use a number, or leave it empty if unknown"
         raise CorpusError(f'{where}: column "{column}" is {json.dumps(cell)}, not a number; {hint}') from problem
@@ -281,7 +284,7 @@ def _text(cell: object, where: str, column: str) -> str:
         return gender
     if column == "votes" and text:
         try:
-            votes = json.loads(text)
+            votes = parse_json(text)
         except ValueError:
             votes = None
         if not isinstance(votes, dict):

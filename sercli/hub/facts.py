@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sercli.errors import BundleError, first_line
+from sercli.parsing import parse_json, parse_yaml
 from sercli.runtime.bundle import BundleConfig
 
 LANGUAGE_CODES = {
@@ -72,8 +72,6 @@ def read_facts(folder: Path) -> Facts:
     Raises:
         BundleError: a file is missing, damaged or lacks a key
     """
-    import yaml
-
     config = BundleConfig.load(folder)
     metrics = read_json(folder / "metrics.json")
     missing = [key for key in NEEDED if key not in metrics]
@@ -81,8 +79,8 @@ def read_facts(folder: Path) -> Facts:
         raise BundleError(f"{folder / 'metrics.json'}: has no {', '.join(missing)}; export the student again")
     path = folder / "recipe.yaml"
     try:
-        recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as problem:
+        recipe = parse_yaml(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as problem:
         raise BundleError(f"{path}: cannot be read ({first_line(problem)}); export the student again") from problem
     if not isinstance(recipe, dict):
         raise BundleError(f"{path}: not a recipe; export the student again")
@@ -96,7 +94,7 @@ def read_json(path: Path) -> dict[str, Any]:
         BundleError: it cannot be read, or holds something else
     """
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as problem:
         raise BundleError(f"{path}: cannot be read ({first_line(problem)}); export the student again") from problem
     if not isinstance(values, dict):

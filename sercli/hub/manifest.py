@@ -18,6 +18,7 @@ from sercli.fields import from_dict
 from sercli.hub.bundled import digests_by_student, manifest_file
 from sercli.hub.entry import LARGEST_FILE, Entry, File, plain
 from sercli.hub.reference import parse
+from sercli.parsing import parse_yaml
 from sercli.runtime.bundle import BUNDLE_FILES, CONFIG_FILE, SAMPLE_RATE
 
 FORMAT = 1
@@ -49,11 +50,9 @@ def read(path: Path) -> dict[str, Entry]:
     Raises:
         ManifestError: cannot be read, an unknown or missing key, or a bad value; names it
     """
-    import yaml
-
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as problem:
+        values = parse_yaml(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as problem:
         raise ManifestError(f"{path}: cannot be read ({first_line(problem)}); install sercli again") from problem
     return checked(values, str(path))
 

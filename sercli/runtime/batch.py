@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sercli.audio import RawFormat, opened
-from sercli.errors import AudioError, ExitCode
-from sercli.runtime.inputs import Input, Inputs
+from sercli.errors import AudioError, ExitCode, one_line
+from sercli.runtime.inputs import Input, Inputs, Listed
 from sercli.runtime.prediction import Decision, Prediction
 from sercli.runtime.student import Student
 from sercli.runtime.windows import SILENCE_DBFS
@@ -108,6 +108,14 @@ class Report:
             self.seconds += outcome.prediction.end
             self.silent += outcome.prediction.silence and outcome.prediction.start == 0.0
 
+    def add(self, other: Report) -> None:
+        """Take the count of another part of the same run into account."""
+        self.done += other.done
+        self.silent += other.silent
+        self.failed += other.failed
+        self.failures += other.failures[: self.FAILURES_KEPT - len(self.failures)]
+        self.seconds += other.seconds
+
     @property
     def exit_code(self) -> ExitCode:
         """0 nothing failed, 3 some inputs failed, 1 all did."""
@@ -196,7 +204,9 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def label(student: Student, inputs: Inputs, settings: Settings, workers: Workers, done: set[str]) -> Iterator[Outcome]:
+def label(
+    student: Student, inputs: Inputs | Listed, settings: Settings, workers: Workers, done: set[str]
+) -> Iterator[Outcome]:
     """Label inputs one after another.
 
     Args:
@@ -253,7 +263,7 @@ def _outcomes(
     except AudioError as problem:
         if held is not None:
             yield held
-        yield Outcome(source, None, seconds, str(problem).removeprefix(f"{source.path}: "), last=True)
+        yield Outcome(source, None, seconds, str(problem).removeprefix(one_line(f"{source.path}: ")), last=True)
 
 
 def _until(stopped: threading.Event, blocks: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -10,10 +9,12 @@ from typing import Any
 
 from sercli.errors import BundleError
 from sercli.nearest import nearest
+from sercli.parsing import parse_json
 from sercli.runtime.prediction import UNCERTAIN
 
 FORMAT = 1  # of the bundle; a later sercli that changes the contract counts up
 SAMPLE_RATE = 16_000  # Hz
+LONGEST_SECONDS = 600  # of a window or block: one network call holds as much audio, also of a file that is shorter
 CONFIG_FILE = "config.json"
 ONNX_FILES = {"float32": "model.onnx", "int8": "model.int8.onnx"}
 """Precision to the graph that has it."""
@@ -82,7 +83,7 @@ class BundleConfig:
             content = path.read_bytes()
             if check is not None:
                 check(CONFIG_FILE, content)
-            values = json.loads(content)
+            values = parse_json(content)
         except FileNotFoundError:
             raise BundleError(f"{folder}: not a student bundle, it has no {CONFIG_FILE}; pull or export it") from None
         except OSError as problem:
@@ -128,6 +129,10 @@ def _is_positive(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < float("inf")
 
 
+def _is_duration(value: Any) -> bool:
+    return _is_positive(value) and bool(value <= LONGEST_SECONDS)
+
+
 def _is_text(value: Any) -> bool:
     return isinstance(value, str) and value != "" and value.isprintable()
 
@@ -147,10 +152,10 @@ _CHECKS: dict[str, tuple[Any, str]] = {
     "labels": (_are_labels, "two or more different names other than 'uncertain'"),
     "heads": (lambda value: isinstance(value, dict) and all(map(_is_count, value.values())), "output name to width"),
     "embedding_size": (_is_count, "a positive whole number"),
-    "window_seconds": (_is_positive, "a positive number"),
-    "hop_seconds": (_is_positive, "a positive number"),
-    "clip_seconds": (_is_positive, "a positive number"),
-    "min_seconds": (_is_positive, "a positive number"),
+    "window_seconds": (_is_duration, f"above 0 and at most {LONGEST_SECONDS}"),
+    "hop_seconds": (_is_duration, f"above 0 and at most {LONGEST_SECONDS}"),
+    "clip_seconds": (_is_duration, f"above 0 and at most {LONGEST_SECONDS}"),
+    "min_seconds": (_is_duration, f"above 0 and at most {LONGEST_SECONDS}"),
     "temperature": (_is_positive, "a positive number"),
     "abstain_threshold": (lambda value: value == 0 or (_is_positive(value) and value <= 1), "between 0 and 1"),
     "parameters": (_is_count, "a positive whole number"),

@@ -99,6 +99,18 @@ class Inputs:
         return path != STDIN and Path(path).is_dir()
 
 
+@dataclass(frozen=True)
+class Listed:
+    """Inputs that are known one by one."""
+
+    sources: tuple[Input, ...]
+    single = False
+
+    def __iter__(self) -> Iterator[Input]:
+        """Yield them in order."""
+        return iter(self.sources)
+
+
 def refuse_input_as_output(output: Path, paths: Iterable[str]) -> None:
     """Refuse an output that is one of the inputs, or an audio file that a given folder would find.
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sercli.errors import OutputError
+from sercli.parsing import parse_json
 from sercli.runtime.batch import Settings
 from sercli.runtime.prediction import DIMENSIONS, UNCERTAIN
 from sercli.runtime.rows import Row
@@ -122,7 +122,7 @@ def _lines(stream: Any, quoted: bool) -> Iterator[bytes]:
 
 def _json_row(text: str) -> Row | None:
     try:
-        values = json.loads(text, parse_float=str)
+        values = parse_json(text, parse_float=str)
         rated = {name: values.pop(name) for name in DIMENSIONS if name in values}
         return Row(**values, dimensions=rated)
     except (ValueError, TypeError):

@@ -90,13 +90,29 @@ def refuse_existing(path: Path) -> None:
 
 @contextmanager
 def standard_output() -> Iterator[Sink]:
-    """Write results to standard output."""
+    """Write results, and nothing else, to standard output: what C libraries print there goes to standard error."""
     try:
         sys.stdout.flush()
-        descriptor: int | None = sys.stdout.fileno()
+        shown, messages = sys.stdout.fileno(), sys.stderr.fileno()
     except (io.UnsupportedOperation, AttributeError):
-        descriptor = None
-    yield Sink(descriptor, "standard output")
+        yield Sink(None, "standard output")
+        return
+    results = os.dup(shown)
+    try:
+        os.dup2(messages, shown)  # libsndfile 1.2.2 prints some of its doubts about a file
+        yield Sink(results, "standard output")
+    finally:
+        _flush_c()
+        os.dup2(results, shown)
+        os.close(results)
+
+
+def _flush_c() -> None:
+    """Write out what C libraries have printed and still hold."""
+    import ctypes  # numpy has imported it anyway
+
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).fflush(None)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -47,10 +48,45 @@ def load(
         HubError: it would have to come from the Hub, which cannot be reached or refuses
         UsageError: unknown precision, threads below 1
     """
+    return read_bundle(name_or_path, precision=precision, offline=offline).open(threads)
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """What labelling needs of a student's folder, read and checked: enough to open the student on another machine."""
+
+    config: BundleConfig
+    graph: bytes
+    """ONNX"""
+    path: Path
+    """of the graph, for messages"""
+
+    def __hash__(self) -> int:
+        return hash(self.graph)
+
+    @property
+    def id(self) -> str:
+        """name@first 12 hex digits of the sha256 of the graph."""
+        return f"{self.config.name}@{hashlib.sha256(self.graph).hexdigest()[:ID_DIGITS]}"
+
+    def open(self, threads: int = 1) -> Student:
+        """Make the student ready to label.
+
+        Raises:
+            BundleError: the graph cannot be used, or contradicts config.json
+            UsageError: threads below 1
+        """
+        if threads < 1:
+            raise UsageError(f"threads must be at least 1, not {threads}")
+        session = _session(self.graph, self.path, threads)
+        _check_graph(session, self.config, self.path)
+        return Student(self.config, session, self.id)
+
+
+def read_bundle(name_or_path: str | os.PathLike[str], *, precision: Precision, offline: bool) -> Bundle:
+    """Read a student's files; arguments and errors as in `load`."""
     if precision not in ONNX_FILES:
         raise UsageError(f"unknown precision {precision!r}; choose one of {', '.join(ONNX_FILES)}")
-    if threads < 1:
-        raise UsageError(f"threads must be at least 1, not {threads}")
     found = find(name_or_path, offline=offline)
     folder = found.folder
     config = BundleConfig.load(folder, found.check)
@@ -62,9 +98,7 @@ def load(
     except OSError as problem:
         raise BundleError(f"{path}: cannot read ({problem.strerror}); check its rights") from None
     found.check(path.name, graph)
-    session = _session(graph, path, threads)
-    _check_graph(session, config, path)
-    return Student(config, session, f"{config.name}@{hashlib.sha256(graph).hexdigest()[:ID_DIGITS]}")
+    return Bundle(config, graph, path)
 
 
 class Student:
@@ -245,7 +279,7 @@ class Student:
             that head, arousal, valence and dominance, shape (3,)
 
         Raises:
-            AudioError: the scores are not finite
+            AudioError: the graph fails on it, or its scores are not finite
         """
         assert signal.dtype == np.float32
         assert signal.ndim == 1
@@ -253,7 +287,10 @@ class Student:
         if length < self._least_samples:
             signal = np.pad(signal, (0, self._least_samples - length))
         feed = {"waveform": signal[None], "lengths": np.array([length], np.int64)}
-        logits, *others = (output[0] for output in self._session.run(self._outputs, feed))
+        try:
+            logits, *others = (output[0] for output in self._session.run(self._outputs, feed))
+        except Exception as problem:  # onnxruntime's exceptions have no common base
+            raise AudioError(f"the student's graph fails on it ({_reason(problem)}); pull or export it again") from None
         scaled = logits.astype(np.float64) / self.config.temperature
         if not np.isfinite(scaled).all():
             raise AudioError("the student gives no finite scores for it; check its level")
@@ -314,17 +351,26 @@ def _session(graph: bytes, path: Path, threads: int) -> Any:
     try:
         return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as problem:  # onnxruntime's exceptions have no common base
-        reason = str(problem).splitlines()[0]
-        raise BundleError(f"{path}: not a usable ONNX graph ({reason}); pull or export the student again") from None
+        raise BundleError(
+            f"{path}: not a usable ONNX graph ({_reason(problem)}); pull or export the student again"
+        ) from None
+
+
+def _reason(problem: Exception) -> str:
+    """First line of what onnxruntime says."""
+    return next(iter(str(problem).splitlines()), type(problem).__name__)
 
 
 def _check_graph(session: Any, config: BundleConfig, path: Path) -> None:
     """Refuse a graph that does not have the inputs, outputs and widths of the contract and of config.json."""
     again = "pull or export the student again"
-    inputs = {node.name: (node.type, len(node.shape)) for node in session.get_inputs()}
+    try:
+        inputs = {node.name: (node.type, len(node.shape)) for node in session.get_inputs()}
+        outputs = {node.name: node.shape for node in session.get_outputs()}
+    except UnicodeDecodeError:
+        raise BundleError(f"{path}: names that are no text; {again}") from None
     if inputs != INPUTS:
         raise BundleError(f"{path}: inputs are {inputs}, expected {INPUTS}; {again}")
-    outputs = {node.name: node.shape for node in session.get_outputs()}
     for name, width in {**config.heads, "embedding": config.embedding_size}.items():
         if name not in outputs:
             raise BundleError(f"{path}: no output {name!r} (it has {', '.join(outputs)}); {again}")

@@ -24,6 +24,7 @@ from transformers import (
 
 from sercli.corpora.table import Utterance
 from sercli.evaluation.metrics import unweighted_accuracy, weighted_accuracy
+from sercli.training import processes
 from sercli.training.data import UNLABELLED, BalancedLengthSampler, class_weights
 from sercli.training.recipe_student import OptimPart
 from sercli.training.trainee import Trainee
@@ -80,8 +81,9 @@ def make_trainer(
     steps = -(-len(sampler) // optim.batch) * optim.epochs
     arguments = TrainingArguments(
         output_dir=str(folder),
-        per_device_train_batch_size=optim.batch,
-        per_device_eval_batch_size=optim.batch,
+        per_device_train_batch_size=processes.share(optim.batch),
+        per_device_eval_batch_size=processes.share(optim.batch),
+        use_cpu=processes.on_cpus(),
         num_train_epochs=optim.epochs,
         learning_rate=optim.lr,
         weight_decay=optim.weight_decay,
@@ -211,7 +213,8 @@ class _Trainer(Trainer):
         """Add the means of the loss terms since the last entry."""
         if "loss" in logs:
             trainee = cast(Trainee[Any], getattr(self.model, "module", self.model))
-            logs = {**logs, **{f"loss_{name}": round(value, 5) for name, value in trainee.take_terms().items()}}
+            terms = processes.mean(trainee.take_terms())
+            logs = {**logs, **{f"loss_{name}": round(value, 5) for name, value in terms.items()}}
         super().log(logs, start_time)
 
 

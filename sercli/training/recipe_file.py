@@ -13,6 +13,7 @@ from typing import Any
 from sercli.errors import RecipeError
 from sercli.fields import from_dict, join_entries
 from sercli.nearest import nearest
+from sercli.parsing import parse_yaml
 from sercli.training.recipe import Recipe
 
 
@@ -43,16 +44,13 @@ def load_resolved(path: Path) -> Recipe:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    import yaml
-
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        values = parse_yaml(path.read_text(encoding="utf-8")) or {}
     except FileNotFoundError:
         near = nearest(path.name, [file.name for file in path.parent.glob("*.yaml")])
         raise RecipeError(f"{path}: no such recipe{near}; the shipped ones are in zoo/recipes/") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as problem:
-        reason = " ".join(str(problem).split())
-        raise RecipeError(f"{path}: not a readable YAML recipe ({reason})") from problem
+    except (OSError, ValueError) as problem:
+        raise RecipeError(f"{path}: not a readable YAML recipe ({problem})") from problem
     if not isinstance(values, dict):
         raise RecipeError(f"{path}: a recipe is a mapping of keys to values, not a {type(values).__name__}")
     return values
@@ -75,14 +73,12 @@ def is_recipe_of(file: Path, recipe: Recipe) -> bool:
 
 
 def _apply(values: dict[str, Any], override: str) -> None:
-    import yaml
-
     key, equals, text = override.partition("=")
     if not equals or not key:
         raise RecipeError(f"override {override!r}: write it as key.sub=value, for example optim.epochs=20")
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as problem:
+        value = parse_yaml(text)
+    except ValueError as problem:
         raise RecipeError(f"override {override!r}: the value is not YAML") from problem
     *parents, last = key.split(".")
     place: Any = values

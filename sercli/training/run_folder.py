@@ -21,6 +21,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from sercli.corpora.splits import Speaker, Split
 from sercli.corpora.table import Utterance
 from sercli.errors import OutputError
+from sercli.training import processes
 from sercli.training.recipe import Recipe
 from sercli.training.recipe_file import dump_recipe, is_recipe_of
 
@@ -78,7 +79,9 @@ def material(split: Split, also_heard: Sequence[Utterance] = (), known: Iterable
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:
-    """Write a file of a run whole or not at all."""
+    """Write a file of a run whole or not at all; of several processes the first does."""
+    if not processes.is_first():
+        return
     partial = path.with_suffix(".part")
     partial.write_text(json.dumps(values, indent=1), encoding="utf-8")
     partial.rename(path)

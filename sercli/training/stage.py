@@ -11,6 +11,7 @@ from filelock import FileLock
 
 from sercli.corpora.splits import Split
 from sercli.evaluation.history import draw_history
+from sercli.training import processes
 from sercli.training.recipe import Recipe
 from sercli.training.recipe_file import is_recipe_of
 from sercli.training.run_folder import CHECKPOINT
@@ -59,4 +60,6 @@ def _begun(place: Path, recipe: Recipe) -> bool:
 
 def draw(folder: Path, name: str) -> None:
     """Draw the history of a finished training beside it."""
+    if not processes.is_first():
+        return
     draw_history(json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["history"], folder, name)

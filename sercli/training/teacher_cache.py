@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from filelock import FileLock
 from numpy.typing import NDArray
 
 from sercli.errors import OutputError, SercliError
@@ -39,6 +40,8 @@ HALF = np.dtype("<f2")
 ALIGN = 64  # bytes, a cache line
 KEY_DIGITS = 12  # of the key's digest in its folder's name
 KEY_FILE = "key.json"
+LOCKS = "locks"
+LOCK_DIGITS = 2  # of a clip's digest: 256 locks, of which a few processes seldom want the same
 SYNC_SECONDS = 30.0  # most work that a power cut can take; a kill takes one clip
 
 Outputs = Mapping[str, NDArray[Any]]
@@ -136,6 +139,15 @@ class TeacherCache:
         """Bytes on disk."""
         return sum(file.stat().st_size for file in self.folder.glob("*"))
 
+    def size(self, digest: str) -> int:
+        """Bytes that a clip's outputs take, with their line in the index.
+
+        Raises:
+            KeyError: not in the cache
+        """
+        entry = self._entries[digest]
+        return entry.size + len(_line(digest, entry))
+
     def add(self, digest: str, outputs: Outputs) -> int:
         """Append the outputs of a clip as float16; from here on they survive a kill.
 
@@ -154,8 +166,7 @@ class TeacherCache:
             self._write_key()
             with base.with_suffix(".f16").open("ab") as data, base.with_suffix(".jsonl").open("ab") as index:
                 entry = Entry(shard, data.tell(), len(payload), shapes, zlib.crc32(payload))
-                facts = {"digest": digest, "offset": entry.offset, "shapes": shapes, "crc32": entry.crc32}
-                line = json.dumps(facts, separators=(",", ":")).encode() + b"\n"
+                line = _line(digest, entry)
                 data.write(payload)
                 data.flush()
                 index.write(line)
@@ -174,6 +185,20 @@ class TeacherCache:
         self._entries[digest] = entry
         self._sound.add(digest)
         return len(payload) + len(line)
+
+    def claim(self, digest: str) -> FileLock:
+        """Lock a clip, and those that share its lock, so that no two processes compute the same; `with` waits for it.
+
+        The system takes a lock from a process that is killed.
+        """
+        locks = self._parent / LOCKS
+        try:
+            locks.mkdir(parents=True, exist_ok=True)
+        except OSError as problem:
+            raise OutputError(
+                f"{locks}: cannot be made ({problem.strerror}); free some space or set SERCLI_CACHE"
+            ) from problem
+        return FileLock(locks / digest[:LOCK_DIGITS])
 
     def refresh(self) -> None:
         """Take in what other processes have added since."""
@@ -270,6 +295,11 @@ def read_index(index: Path, start: int = 0) -> tuple[dict[str, Entry], int]:
             if facts["offset"] + size <= room:
                 entries[facts["digest"]] = Entry(index.stem, facts["offset"], size, facts["shapes"], facts["crc32"])
     return entries, start + len(text)
+
+
+def _line(digest: str, entry: Entry) -> bytes:
+    facts = {"digest": digest, "offset": entry.offset, "shapes": entry.shapes, "crc32": entry.crc32}
+    return json.dumps(facts, separators=(",", ":")).encode() + b"\n"
 
 
 def _padded(size: int) -> int:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from filelock import Timeout
 from numpy.typing import NDArray
 from tqdm import tqdm
 
@@ -91,26 +92,30 @@ def fill(
     name, done, computed = cache.key.encoder, len(clips) - len(missing), 0
     with tqdm(desc=name, initial=done, total=len(clips), unit="clip", disable=quiet or None) as bar:
 
-        def compute(digest: str) -> int:
+        def compute(digest: str, wait: bool) -> int | None:
+            """Add a clip unless it is there; its size, or None where another process has it and we do not wait."""
             nonlocal computed
-            size = cache.add(digest, run(read_utterance(missing[digest])))
-            computed += 1
+            try:
+                with cache.claim(digest).acquire(timeout=-1 if wait else 0):
+                    cache.refresh()
+                    if digest not in cache:
+                        cache.add(digest, run(read_utterance(missing[digest])))
+                        computed += 1
+            except Timeout:
+                return None
             bar.update()
-            return size
+            return cache.size(digest)
 
         ends = [order.pop(place) for place in (0, -1) if order]
-        sizes = [compute(digest) for digest in ends]
+        sizes = [compute(digest, wait=True) or 0 for digest in ends]
         if order:
             # Exact for outputs of a fixed size, of a size in proportion to the length, and for both together.
             need = np.interp([seconds[digest] for digest in order], [seconds[digest] for digest in ends], sizes).sum()
             claim(cache.folder, f"{name}: {len(order)} more clips", need, quiet)
         random.SystemRandom().shuffle(order)  # processes at the same work go different ways and share it
-        for digest in order:
-            cache.refresh()
-            if digest in cache:
-                bar.update()
-            else:
-                compute(digest)
+        elsewhere = [digest for digest in order if compute(digest, wait=False) is None]
+        for digest in elsewhere:  # they are there when the lock is free, unless the process that had it was killed
+            compute(digest, wait=True)
     return Filled(tuple(digests), computed, len(clips) - computed, time.monotonic() - begun)
 
 

@@ -23,8 +23,10 @@ from sercli.models import students
 from sercli.models.fusion import FusedStudent
 from sercli.models.student import StudentArguments, StudentNetwork
 from sercli.models.text_encoder import load_tokenizer
+from sercli.training import processes
 from sercli.training.data import UNLABELLED, Clips, collate
 from sercli.training.fused import fused_arguments, parts_of, reader_of, source_of
+from sercli.training.global_norm import with_global_norms
 from sercli.training.learner import Learner
 from sercli.training.lessons import Lessons
 from sercli.training.loop import Feed, Items, answers, balanced, make_trainer
@@ -110,12 +112,16 @@ def train(
     check_outputs(recipe.outputs, recipe.optim.batch, RATED)
     check_known(split.train, list(recipe.outputs))
     with_graph = wants_graph(recipe)
-    last = prepare(folder, recipe, resume, overwrite)
+    with processes.first_first():  # the others find what it has prepared
+        prepared = prepare(folder, recipe, resume or not processes.is_first(), overwrite and processes.is_first())
+        last = prepared if resume else None
     material = [*split.train, *beside]
     teaching = teach(material) if teach else None
     graph = run_graph(recipe.graph, material, folder, quiet) if with_graph else None
     set_seed(recipe.seed)
     student = students.build(arguments, len(labels))
+    if processes.count() > 1:
+        with_global_norms(student)
     if start is not None:
         begins = student.audio if isinstance(student, FusedStudent) else student
         students.load_weights(begins, start.weights, start.new_parts(begins.arguments))
@@ -140,9 +146,11 @@ def train(
     clips = Clips(material, store, labels, recipe.augment, weights, lessons, noise, graph, outputs, told)
     feed = Feed(clips, store.lengths, drawn, collate, items(split.dev) if split.dev else None)
     trainer = make_trainer(learner, feed, optim, folder, seed=recipe.seed, quiet=quiet)
+    processes.own_randomness(recipe.seed)
     trainer.train(resume_from_checkpoint=last)
     student = learner.best.eval().requires_grad_(False)
-    students.save_weights(student, folder / WEIGHTS)
+    if processes.is_first():
+        students.save_weights(student, folder / WEIGHTS)
     if reader:
         architecture = AudioText.name
     facts = {
@@ -159,6 +167,7 @@ def train(
     figures = conclude(
         recipe, split, folder, trainer, items, facts, further=further, also_heard=also_heard, known=known, report=report
     )
+    processes.wait()  # for the files of the first
     return Trained(folder, *figures)
 
 

@@ -24,7 +24,7 @@ import sercli
 from sercli.hub.bundled import DEFAULT_MODEL
 from sercli.live.session import Session, Settings
 from sercli.runtime.student import Student
-from tests.bench.__main__ import line, measure
+from tests.bench.processes import line, measure
 from tests.live.voice import voice
 
 HOPS = 400

@@ -173,4 +173,19 @@ def test_stream_in_real_time(tiny_bundle: Path, tmp_path: Path) -> None:
     assert [hop.end for hop in hops] == [1.0, 1.25, 1.5]
     apart = [(after.time - before.time).total_seconds() for before, after in pairwise(hops)]
     assert apart == pytest.approx([0.25, 0.25], abs=0.005)
-    assert all(hop.latency_ms >= 0 for hop in hops)
+
+
+def test_a_clock_that_is_set_back_changes_stamps_and_nothing_else(
+    student: Student, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signal = np.concatenate([voice(200, 2.0), np.zeros(2 * RATE, np.float32), voice(3_000, 2.0)])
+    right = listen(student, signal)
+    clock = iter([1e9 - 600.0 * number for number in range(10 * len(right))])  # ten minutes back at every look
+    monkeypatch.setattr("sercli.live.session.time.time", lambda: next(clock))
+    found = listen(student, signal)
+
+    def told(hops: list[Hop]) -> list[tuple[object, ...]]:
+        return [(hop.start, hop.end, hop.speech, hop.label, hop.score, hop.scores) for hop in hops]
+
+    assert told(found) == told(right)
+    assert all(later.time < earlier.time for earlier, later in pairwise(found))
