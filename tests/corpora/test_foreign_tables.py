@@ -111,6 +111,7 @@ def test_times_are_written_as_pandas_writes_them() -> None:
     assert write_time(math.nan) == "NaT"
 
 
+@settings(deadline=None)  # the first example imports pandas
 @given(count=NANOSECONDS)
 def test_pandas_reads_the_times_written(count: int) -> None:
     pandas = pytest.importorskip("pandas", reason="pandas is not installed")
