@@ -17,7 +17,8 @@ MICRO = students()["micro"]
 CONFIG = json.loads((MICRO / "config.json").read_text())
 MELS = CONFIG["arguments"]["mels"]
 SECONDS = 3.0
-FRAMES = (48_000 - 400) // 160 + 1  # of the 25 ms windows of that clip, 10 ms apart
+WINDOW, HOP = (16 * CONFIG["arguments"][key] for key in ("window_ms", "hop_ms"))  # samples at 16 kHz
+FRAMES = (48_000 - WINDOW) // HOP + 1  # of that clip
 BALLAST_BYTES = 2**28
 
 
@@ -102,7 +103,7 @@ def test_quantised_student_counts_as_its_float_graph() -> None:
     feed = {"waveform": clip[None], "lengths": np.array([len(clip)])}
     exact, quantised = (count_macs(onnx.load(MICRO / name), feed) for name in ("model.onnx", "model.int8.onnx"))
     assert quantised == exact
-    half, bins = 200, 201  # the DFT of 400 samples, folded into an even and an odd half
+    half, bins = WINDOW // 2, WINDOW // 2 + 1  # the DFT of a window, folded into an even and an odd half
     assert exact.front_end == FRAMES * (2 * half * bins + bins * MELS)
 
 
