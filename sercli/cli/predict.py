@@ -127,7 +127,7 @@ class FileOrUrl(click.Path):
 @click.option(
     "--asr",
     metavar="MODEL",
-    help="Let this model transcribe instead: a folder, or a Hub id such as `openai/whisper-tiny@main`.  [default: none]",
+    help="Let this model transcribe: a folder, or a Hub id such as `openai/whisper-tiny@main`.  [default: none]",
 )
 @click.option("--raw", is_flag=True, help="Inputs are headerless PCM; needs --rate.")
 @click.option(
