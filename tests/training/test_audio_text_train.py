@@ -13,9 +13,9 @@ torch = pytest.importorskip("torch", reason='needs the extra "train"')
 transformers = pytest.importorskip("transformers", reason='needs the extra "train"')
 
 import soundfile  # noqa: E402
+from commands import sercli  # noqa: E402
 from voices import CLASSES, RATE, TINY, voice, write_corpus  # noqa: E402
 
-from sercli.cli.main import run  # noqa: E402
 from tests.text_encoders import save_text_encoder  # noqa: E402
 from tests.tiny_encoders import WAVEFORM  # noqa: E402
 
@@ -48,12 +48,6 @@ def recipe(tmp_path: Path, encoder: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
         encoding="utf-8",
     )
     return file
-
-
-def sercli(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    code = run([*map(str, arguments)])
-    streams = capsys.readouterr()
-    return int(code), streams.out, streams.err
 
 
 def done(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:

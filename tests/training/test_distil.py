@@ -12,7 +12,8 @@ import pytest
 torch = pytest.importorskip("torch", reason='needs the extra "train"')
 transformers = pytest.importorskip("transformers", reason='needs the extra "train"')
 
-from sercli.cli.main import run  # noqa: E402
+from commands import sercli  # noqa: E402
+
 from sercli.corpora.table import Utterance, read_table  # noqa: E402
 from sercli.errors import CorpusError, RecipeError  # noqa: E402
 from sercli.evaluation.model import open_model  # noqa: E402
@@ -58,12 +59,6 @@ method: [{{ce: {{weight: 0.5}}}}, {{kd: {{weight: 0.5}}}}, pooled, {{distilhuber
 """
     corpus.write_text(text, encoding="utf-8")
     return corpus
-
-
-def sercli(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    code = run([*map(str, arguments)])
-    streams = capsys.readouterr()
-    return int(code), streams.out, streams.err
 
 
 def test_distil_then_again_without_computing_anything(

@@ -1,6 +1,5 @@
 """GMP-ATL end to end: three stages on encoders of random weights, and IEMOCAP's protocol on a generated tree."""
 
-import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -13,40 +12,20 @@ import soundfile
 torch = pytest.importorskip("torch", reason='needs the extra "train"')
 transformers = pytest.importorskip("transformers", reason='needs the extra "train"')
 
+from commands import sercli, trained, written  # noqa: E402
 from safetensors.numpy import load_file  # noqa: E402
 from voices import RATE, TINY, voice, write_corpus  # noqa: E402
 
-from sercli.cli.main import run  # noqa: E402
 from sercli.corpora.speech import read_utterance  # noqa: E402
 from sercli.corpora.table import read_table  # noqa: E402
 from sercli.evaluation.model import heard_by, open_model  # noqa: E402
 from sercli.models.encoder import EncoderSource, load_encoder  # noqa: E402
 from sercli.training.pseudo_run import load_numbers  # noqa: E402
 from sercli.training.trainee import Trainee  # noqa: E402
+from tests.tiny_encoders import WAVEFORM, WHISPER  # noqa: E402
 
 RECIPES = Path(__file__).parents[2] / "zoo" / "recipes"
 STEPS_A_EPOCH = 2  # 24 training clips in batches of 12
-WAVEFORM: dict[str, Any] = {
-    "hidden_size": 16,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 2,
-    "intermediate_size": 24,
-    "conv_dim": [8] * 7,
-    "num_conv_pos_embeddings": 8,
-    "num_conv_pos_embedding_groups": 2,
-}
-WHISPER: dict[str, Any] = {
-    "d_model": 16,
-    "encoder_layers": 3,
-    "encoder_attention_heads": 2,
-    "encoder_ffn_dim": 24,
-    "decoder_layers": 1,
-    "decoder_attention_heads": 2,
-    "decoder_ffn_dim": 24,
-    "max_source_positions": 100,
-    "vocab_size": 60,
-    **dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id"), 1),
-}
 FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "hubert": ("HubertModel", WAVEFORM),
     "wav2vec2": ("Wav2Vec2Model", WAVEFORM),
@@ -102,23 +81,6 @@ def recipe(tmp_path: Path, saved: Callable[[str], Path], monkeypatch: pytest.Mon
     file = tmp_path / "gmp.yaml"
     file.write_text(GMP.format(table=table, encoder=saved("whisper")), encoding="utf-8")
     return file
-
-
-def sercli(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    code = run([*map(str, arguments)])
-    streams = capsys.readouterr()
-    return int(code), streams.out, streams.err
-
-
-def trained(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
-    code, out, err = sercli(capsys, "train", *arguments, "-q")
-    assert code == 0, err
-    return out
-
-
-def written(folder: Path, name: str = "metrics") -> dict[str, Any]:
-    values: dict[str, Any] = json.loads((folder / f"{name}.json").read_text())
-    return values
 
 
 def changed(folder: Path, earlier: Path) -> bool:

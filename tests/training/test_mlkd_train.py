@@ -12,10 +12,10 @@ import soundfile
 torch = pytest.importorskip("torch", reason='needs the extra "train"')
 transformers = pytest.importorskip("transformers", reason='needs the extra "train"')
 
+from commands import sercli  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
 from voices import RATE, sound  # noqa: E402
 
-from sercli.cli.main import run  # noqa: E402
 from sercli.evaluation.model import open_model  # noqa: E402
 from sercli.runtime.student import load  # noqa: E402
 from sercli.training import teacher  # noqa: E402
@@ -44,12 +44,6 @@ def encoder(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     if class_name != "WhisperModel":
         transformers.Wav2Vec2FeatureExtractor(do_normalize=True).save_pretrained(tmp_path / "encoder")
     return tmp_path / "encoder"
-
-
-def sercli(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    code = run([*map(str, arguments)])
-    streams = capsys.readouterr()
-    return int(code), streams.out, streams.err
 
 
 @pytest.mark.parametrize("encoder", FAMILIES, indirect=True)

@@ -8,7 +8,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason='needs the extra "train"')
 
-from sercli.cli.main import run  # noqa: E402
+from commands import sercli  # noqa: E402
+
 from sercli.corpora.splits import Split  # noqa: E402
 from sercli.corpora.table import Utterance, read_table  # noqa: E402
 from sercli.errors import LeakError, RecipeError  # noqa: E402
@@ -33,12 +34,6 @@ OWN = (
     "optim.epochs=2",
 )
 TEACHER_STEPS = 6  # of 36 clips an epoch
-
-
-def sercli(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    code = run([*map(str, arguments)])
-    streams = capsys.readouterr()
-    return int(code), streams.out, streams.err
 
 
 @pytest.fixture

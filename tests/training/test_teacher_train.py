@@ -1,6 +1,5 @@
 """Teachers trained by `sercli train`: a head on an encoder of random weights that hears synthesised voices."""
 
-import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -12,10 +11,10 @@ import pytest
 torch = pytest.importorskip("torch", reason='needs the extra "train"')
 transformers = pytest.importorskip("transformers", reason='needs the extra "train"')
 
+from commands import sercli, trained, written  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
 from voices import TINY, write_corpus  # noqa: E402
 
-from sercli.cli.main import run  # noqa: E402
 from sercli.corpora.speech import read_utterance  # noqa: E402
 from sercli.corpora.table import read_table  # noqa: E402
 from sercli.evaluation.model import open_model  # noqa: E402
@@ -76,23 +75,6 @@ def recipe(tmp_path: Path, saved: Callable[[str], Path], monkeypatch: pytest.Mon
     file = tmp_path / "teacher.yaml"
     file.write_text(TEACHER.format(table=table, encoder=saved("whisper")), encoding="utf-8")
     return file
-
-
-def sercli(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    code = run([*map(str, arguments)])
-    streams = capsys.readouterr()
-    return int(code), streams.out, streams.err
-
-
-def trained(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
-    code, out, err = sercli(capsys, "train", *arguments, "-q")
-    assert code == 0, err
-    return out
-
-
-def written(folder: Path, name: str = "metrics") -> dict[str, Any]:
-    values: dict[str, Any] = json.loads((folder / f"{name}.json").read_text())
-    return values
 
 
 def nothing(*_: Any) -> Any:

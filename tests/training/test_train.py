@@ -12,20 +12,14 @@ for package in ("torch", "torchaudio", "transformers", "accelerate", "sklearn", 
     pytest.importorskip(package, reason='needs the extra "train"')
 
 import onnxruntime  # noqa: E402
+from commands import sercli  # noqa: E402
 from safetensors.numpy import load_file  # noqa: E402
 from voices import CLASSES, RATE, voice  # noqa: E402
 
-from sercli.cli.main import run  # noqa: E402
 from sercli.runtime.bundle import BUNDLE_FILES, BundleConfig  # noqa: E402
 from sercli.training.learner import Learner  # noqa: E402
 
 STEPS_A_EPOCH = 6  # 36 training clips in batches of 6
-
-
-def sercli(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    code = run([*map(str, arguments)])
-    streams = capsys.readouterr()
-    return int(code), streams.out, streams.err
 
 
 def weights(folder: Path) -> dict[str, np.ndarray]:
