@@ -22,9 +22,10 @@ FORBIDDEN = {
     "hub": TORCH | {"cli"},
     "runtime": TORCH | {"cli"},
     "live": TORCH | {"cli"},
+    "scale": TORCH | {"cli", "live"},
     "models": {"cli", "methods", "training", "evaluation", "corpora", "hub", "live"},
     "methods": {*ROOMS} - {"methods", "models"},
-    "evaluation": {"cli", "methods"},
+    "evaluation": {"cli"},
     "training": {"cli"},
     "cli": set(),
 }
