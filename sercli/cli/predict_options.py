@@ -64,8 +64,6 @@ def check_options(paths: tuple[str, ...], form: str, options: dict[str, Any]) ->
         raise UsageError("--overwrite needs --output or --report")
     if options["page"] is not None:
         _check_report(paths, form, options)
-    if options["scale"] and not options["scale"][0] < options["scale"][1]:
-        raise UsageError("--scale LOW HIGH: the lower end comes first, such as --scale 1 7")
     if options["text"] is not None or options["asr"] is not None:
         _check_text(paths, form, options)
     if options["overwrite"] and options["resume"]:
@@ -133,6 +131,8 @@ def settings_of(
 
     check_window(student, options)
     raw = RawFormat(options["rate"], options["dtype"] or "s16le", options["channels"] or 1) if options["raw"] else None
+    if options["scale"] and not options["scale"][0] < options["scale"][1]:
+        raise UsageError("--scale LOW HIGH: the lower end comes first, such as --scale 1 7")
     if options["scale"] and "dimensions" not in student.config.heads:
         raise UsageError(f"--scale is of arousal, valence and dominance, which {student.config.name} does not rate")
     return Settings(
